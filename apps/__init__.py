@@ -1,0 +1,1 @@
+"""The applications: one folder each, found by name."""

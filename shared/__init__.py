@@ -1,0 +1,1 @@
+"""What the applications share: data sources, layers, training, decoding, metrics and serving."""

@@ -1,0 +1,1 @@
+"""Metrics and baselines that Keras and scikit-learn do not have."""
