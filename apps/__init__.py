@@ -1,1 +1,31 @@
 """The applications: one folder each, found by name."""
+
+import importlib
+import os
+import pkgutil
+from collections.abc import Sequence
+from typing import Any
+
+from shared.application import Application
+from shared.errors import InputError
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before TensorFlow is first imported: its start-up notes are noise
+
+
+def applications() -> dict[str, Application[Any, Any, Any]]:
+    """Every application by name: each folder here with an `application` module."""
+    names = sorted(module.name for module in pkgutil.iter_modules(__path__) if module.ispkg)
+    return {name: importlib.import_module(f"apps.{name}.application").APPLICATION for name in names}
+
+
+def choose(names: Sequence[str]) -> list[Application[Any, Any, Any]]:
+    """Applications by name; all when there is no name.
+
+    Raises:
+        InputError: There is no such application.
+    """
+    known = applications()
+    for name in names:
+        if name not in known:
+            raise InputError(f"there is no application {name!r}; there are: {', '.join(known)}")
+    return [known[name] for name in names or known]

@@ -1,0 +1,32 @@
+# make demo: set up, then every application's quick preset on its packaged sample.  make test: set up, then the tests.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+
+.PHONY: demo test lint format install clean
+
+install: $(VENV)/.installed
+
+# One stamp: installs only when a requirements file or the Python has changed.
+$(VENV)/.installed: requirements.txt requirements-samples.txt requirements-dev.txt
+	$(PYTHON) -c 'import sys; sys.exit(None if (3, 11) <= sys.version_info[:2] <= (3, 13) else "error: Python 3.11 to 3.13 is needed; say which: make PYTHON=python3.12")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt -r requirements-samples.txt -r requirements-dev.txt
+	touch $@
+
+demo: install
+	$(BIN)/python -m apps demo
+
+test: install
+	$(BIN)/python -m pytest
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: install
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean:
+	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,69 @@
+"""python -m apps: what there is, and the commands over all applications."""
+
+import dataclasses
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+import apps
+from shared.cli import guarded, import_late, parse
+
+PROGRAM = "python -m apps"
+
+
+@dataclasses.dataclass(frozen=True)
+class Demo:
+    """Train every application's quick preset on its sample, evaluate, predict, export, and ask the export."""
+
+    only: tuple[str, ...] = ()
+    """Applications to run; all by default."""
+    to: Path = Path("saved_models")
+    """Folder of the exports."""
+    debug: bool = False
+    """Show the traceback of an error."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Runs:
+    """List and compare runs."""
+
+    name: tyro.conf.Positional[str] = ""
+    """An application; all by default."""
+    json: bool = False
+    """Print one JSON object and nothing else."""
+    debug: bool = False
+    """Show the traceback of an error."""
+
+
+Command = Annotated[Demo, tyro.conf.subcommand("demo")] | Annotated[Runs, tyro.conf.subcommand("runs")]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command over all applications; returns the exit status."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    return guarded(lambda: _dispatch(words), debug="--debug" in words)
+
+
+def _dispatch(words: list[str]) -> None:
+    applications = apps.applications()
+    if not words:
+        width = max(map(len, applications))
+        for name, application in applications.items():
+            print(f"{name:{width}}  {application.summary}")  # noqa: T201
+        print(f"\npython -m apps.NAME train | evaluate | predict | export   ({PROGRAM} --help for what spans all)")  # noqa: T201
+        return
+    command = parse(Command, words, PROGRAM, description="Commands over all applications.")
+    if isinstance(command, Demo):
+        chosen = apps.choose(command.only)
+        import_late("shared.demo").demo(chosen, command.to)
+    else:
+        import_late("shared.overview").show_runs(
+            apps.choose((command.name,) if command.name else ()), as_json=command.json
+        )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

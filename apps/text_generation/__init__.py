@@ -1,0 +1,1 @@
+"""Character-level text generation: a prompt in, text out."""

@@ -1,0 +1,125 @@
+"""The character language model: embedding, recurrent stack, softmax."""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from shared.layers.builders import recurrent_stack
+
+Tensor = Any
+
+
+@keras.saving.register_keras_serializable("recur")
+class CharacterLanguageModel(keras.Model):
+    """Predicts each next character from those before it.
+
+    `call` is what training uses: it carries the state from batch to batch, in truncated back-propagation through time
+    (Williams and Peng 1990; the gradient is cut at the window). `advance` and `step` take and return the state instead.
+
+    Args:
+        vocabulary_size: Symbols, the unknown one included.
+        embedding_units: Width of the embedding.
+        cell: `simple_rnn`, `lstm` or `gru`.
+        units: Width of a recurrent layer.
+        layers: Recurrent layers.
+        dropout: Rate on the embedding, between layers and on the output.
+        tie_output: Whether the output layer uses the embedding's weights (Press and Wolf 2017).
+        streams: Rows of a training batch, whose states are carried.
+    """
+
+    def __init__(
+        self,
+        vocabulary_size: int,
+        embedding_units: int,
+        cell: str,
+        units: int,
+        layers: int,
+        dropout: float,
+        tie_output: bool,
+        streams: int,
+        **kwargs: Any,
+    ):
+        super().__init__(**kwargs)
+        self.settings = {
+            "vocabulary_size": vocabulary_size,
+            "embedding_units": embedding_units,
+            "cell": cell,
+            "units": units,
+            "layers": layers,
+            "dropout": dropout,
+            "tie_output": tie_output,
+            "streams": streams,
+        }
+        self.embedding = keras.layers.ReversibleEmbedding(
+            vocabulary_size, embedding_units, tie_weights=True, embeddings_initializer="uniform", name="embedding"
+        )
+        self.input_dropout = keras.layers.Dropout(dropout)
+        self.stack = recurrent_stack(cell, units, layers, dropout=dropout)
+        self.output_dropout = keras.layers.Dropout(dropout)
+        self.projection = keras.layers.Dense(embedding_units) if tie_output and embedding_units != units else None
+        self.softmax_logits = None if tie_output else keras.layers.Dense(vocabulary_size)
+        self.streams = streams
+
+    def build(self, input_shape: Any = None) -> None:
+        """Builds the layers and the carried states: one set for training, one for validation."""
+        embedding_units, units = self.settings["embedding_units"], self.settings["units"]
+        self.embedding.build((None, None))
+        self.stack.build((None, None, embedding_units))
+        if self.projection:
+            self.projection.build((None, None, units))
+        if self.softmax_logits:
+            self.softmax_logits.build((None, None, units))
+        self.carried = {
+            phase: [
+                self.add_weight(shape=(self.streams, size), initializer="zeros", trainable=False, name=f"{phase}_{i}")
+                for i, size in enumerate(self.stack.state_sizes)
+            ]
+            for phase in ("training", "validation")
+        }
+        self.built = True
+
+    def call(self, inputs: dict[str, Tensor], training: bool = False) -> Tensor:
+        """Logits of the next characters, with the state carried from the batch before.
+
+        Args:
+            inputs: `symbols` int32 [streams, window]; `carry` float32 [streams], 0 for a stream that begins.
+            training: Whether dropout is active.
+
+        Returns:
+            [streams, window, vocabulary].
+        """
+        carried = self.carried["training" if training else "validation"]
+        keep = ops.expand_dims(inputs["carry"], -1)
+        states = [ops.cast(state * keep, self.compute_dtype) for state in carried]
+        logits, after = self.advance(inputs["symbols"], states, training=training)
+        for variable, state in zip(carried, after, strict=True):
+            variable.assign(ops.cast(ops.stop_gradient(state), variable.dtype))
+        return logits
+
+    def advance(
+        self, symbols: Tensor, states: list[Tensor], mask: Tensor | None = None, training: bool = False
+    ) -> tuple[Tensor, list[Tensor]]:
+        """Reads symbols [batch, time] from a state; logits [batch, time, vocabulary] and the state after them."""
+        embedded = self.input_dropout(self.embedding(symbols), training=training)
+        outputs, after = self.stack(embedded, initial_state=states, mask=mask, training=training)
+        return self._logits(self.output_dropout(outputs, training=training)), after
+
+    def step(self, symbols: Tensor, states: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
+        """Reads one symbol a row [batch] from a state; logits [batch, vocabulary] and the new state."""
+        outputs, after = self.stack.step(self.embedding(symbols), states)
+        return self._logits(outputs), after
+
+    def zero_states(self, batch: Tensor) -> list[Tensor]:
+        """States of texts that have not begun."""
+        return self.stack.zero_states(batch)
+
+    def _logits(self, outputs: Tensor) -> Tensor:
+        if self.softmax_logits:
+            return ops.cast(self.softmax_logits(outputs), "float32")
+        projected = self.projection(outputs) if self.projection else outputs
+        return ops.cast(self.embedding(projected, reverse=True), "float32")
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        return super().get_config() | self.settings

@@ -1,0 +1,137 @@
+"""The contract that an application fills in; everything else is derived from it."""
+
+import abc
+import dataclasses
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar
+
+from shared.config import TrainingConfig
+
+if TYPE_CHECKING:
+    import keras
+    import numpy as np
+    import tensorflow as tf
+
+    from shared.runs import Run
+
+ConfigT = TypeVar("ConfigT", bound=TrainingConfig)
+CorpusT = TypeVar("CorpusT")
+AssetsT = TypeVar("AssetsT")
+
+PresetName = Literal["quick", "default", "best"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Datasets:
+    """What training reads."""
+
+    train: "Callable[[int], tf.data.Dataset]"
+    """From the number of a step, the endless batches from that step on: the same ones however often it is asked."""
+    steps_per_pass: int
+    """Steps in one pass over the training data."""
+    validation: "tf.data.Dataset"
+    """Finite, the same at every pass."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluation:
+    """What `evaluate` found. `metrics` and each baseline are flat and finite; everything else is in `details`."""
+
+    split: str
+    examples: int
+    metrics: Mapping[str, float]
+    baselines: Mapping[str, Mapping[str, float]]
+    details: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
+class Trained(Generic[ConfigT, AssetsT]):
+    """A model with what was fitted beside it."""
+
+    config: ConfigT
+    assets: AssetsT
+    model: "keras.Model"
+
+
+class Application(abc.ABC, Generic[ConfigT, CorpusT, AssetsT]):
+    """Five things: configuration, data, model, evaluation beside baselines, and a serving module."""
+
+    name: ClassVar[str]
+    """Name of the folder under `apps/`."""
+    summary: ClassVar[str]
+    """One line: what goes in, what comes out."""
+    presets: Mapping[PresetName, ConfigT]
+    """The same configuration class in three sizes."""
+    options: ClassVar[type]
+    """Frozen dataclass of what `predict` can be told besides its inputs."""
+    monitor: ClassVar[str] = "val_loss"
+    """The validation metric, lower is better, by which the best weights are chosen."""
+    answer_batch: ClassVar[int] = 32
+    """Inputs that are answered together."""
+    demo_inputs: ClassVar[Sequence[str]]
+    """Inputs that `demo` predicts and asks of the export."""
+
+    @abc.abstractmethod
+    def read(self, source: str, config: ConfigT) -> CorpusT:
+        """Reads and splits the data; the corpus says its `source` and `fingerprint`.
+
+        Raises:
+            InputError: The data is missing, unreadable or too little.
+        """
+
+    @abc.abstractmethod
+    def fit_assets(self, corpus: CorpusT, config: ConfigT) -> AssetsT:
+        """Fits vocabulary, tokenizer or scaler, on the training part alone."""
+
+    @abc.abstractmethod
+    def write_assets(self, assets: AssetsT, folder: Path) -> None:
+        """Writes the assets into a run's folder."""
+
+    @abc.abstractmethod
+    def read_assets(self, folder: Path) -> AssetsT:
+        """Reads what `write_assets` wrote."""
+
+    @abc.abstractmethod
+    def datasets(self, corpus: CorpusT, assets: AssetsT, config: ConfigT) -> Datasets:
+        """The batches to train on."""
+
+    @abc.abstractmethod
+    def build(self, config: ConfigT, assets: AssetsT) -> "keras.Model":
+        """The model, built but not compiled."""
+
+    @abc.abstractmethod
+    def objective(self, config: ConfigT) -> dict[str, Any]:
+        """Loss and metrics: arguments of `keras.Model.compile`."""
+
+    @abc.abstractmethod
+    def evaluate(self, trained: Trained[ConfigT, AssetsT], corpus: CorpusT, run: "Run") -> Evaluation:
+        """Measures the model and its baselines on the same split, and draws what belongs to the result."""
+
+    @abc.abstractmethod
+    def serving_module(self, trained: Trained[ConfigT, AssetsT]) -> "tf.Module":
+        """A module that owns its variables; its `signatures` maps names to `tf.function`s on raw inputs."""
+
+    @abc.abstractmethod
+    def warmup_requests(self) -> Mapping[str, Mapping[str, Any]]:
+        """For each signature, one typical request: input names and arrays."""
+
+    @abc.abstractmethod
+    def request(self, inputs: Sequence[str], options: Any) -> "tuple[str, Mapping[str, np.ndarray]]":
+        """The signature to ask, and its inputs, a row for each raw input.
+
+        Raises:
+            InputError: An input cannot be used.
+        """
+
+    @abc.abstractmethod
+    def records(self, inputs: Sequence[str], outputs: "Mapping[str, np.ndarray]") -> list[dict[str, Any]]:
+        """The signature's outputs as one record an input, of plain Python values."""
+
+    @abc.abstractmethod
+    def show(self, answer: dict[str, Any]) -> str:
+        """How a record is printed for a person."""
+
+    def stream(self, module: "tf.Module", inputs: Iterable[str], options: Any) -> Iterator[str] | None:
+        """Answers for a person in pieces as they come, or None where the options do not ask for that."""
+        return None

@@ -1,0 +1,228 @@
+"""What the commands do: the same for every application."""
+
+import csv
+import dataclasses
+import datetime
+import importlib.metadata
+import io
+import json
+import platform
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import rich.console
+import rich.table
+import tqdm
+
+from shared import plots, training
+from shared.answers import answers, ask_module
+from shared.application import Application, PresetName, Trained
+from shared.config import TrainingConfig, checked, config_from_dict
+from shared.errors import InputError
+from shared.runs import Run, atomically, create_run, open_run, write_json
+
+PACKAGES = ("tensorflow", "keras", "numpy")
+
+
+def note(text: str) -> None:
+    """Progress and logs go to standard error."""
+    print(text, file=sys.stderr, flush=True)  # noqa: T201
+
+
+def run_config(application: Application, name: str) -> TrainingConfig:
+    """The settings that a run was trained with."""
+    record = open_run(application.name, name).read_record()
+    return config_from_dict(type(application.presets["default"]), record["config"])
+
+
+def train(
+    application: Application, source: str, config: TrainingConfig, preset: PresetName, out: Path | None = None
+) -> Run:
+    """Trains from the start; nothing is written before the data is known to be good."""
+    corpus = application.read(source, config)
+    assets = application.fit_assets(corpus, config)
+    run = create_run(application.name, out)
+    application.write_assets(assets, run.assets)
+    run.write_record(
+        {
+            "application": application.name,
+            "preset": preset,
+            "config": dataclasses.asdict(config),
+            "data": {"source": source, "fingerprint": corpus.fingerprint},
+            "versions": {name: importlib.metadata.version(name) for name in PACKAGES}
+            | {"python": platform.python_version()},
+            "started": datetime.datetime.now().isoformat(timespec="seconds"),
+            "finished": None,
+        }
+    )
+    _fit(application, run, config, corpus, assets)
+    return run
+
+
+def resume(application: Application, name: str) -> Run:
+    """Continues a run from its checkpoint."""
+    run = open_run(application.name, name)
+    record, config = run.read_record(), run_config(application, name)
+    if record["finished"]:
+        raise InputError(f"{run.path} is finished; evaluate it, or train another run")
+    corpus = application.read(record["data"]["source"], config)
+    if corpus.fingerprint != record["data"]["fingerprint"]:
+        raise InputError(f"the data at {record['data']['source']} is not what {run.path} was trained on; train anew")
+    _fit(application, run, config, corpus, application.read_assets(run.assets))
+    return run
+
+
+def _fit(application: Application, run: Run, config: TrainingConfig, corpus: Any, assets: Any) -> None:
+    training.set_seed(config.seed)
+    data = application.datasets(corpus, assets, config)
+    best, model = application.build(config, assets), application.build(config, assets)
+    total = training.steps_per_epoch(config, data) * config.epochs
+    model.compile(training.build_optimizer(config, total), jit_compile=False, **application.objective(config))
+    logger = keras.callbacks.TensorBoard(str(run.path / "logs"), write_graph=False)
+    trainer = training.Trainer(model, best, data, config, run, application.monitor, [logger])
+    if run.checkpoint.exists():
+        trainer.restore_checkpoint()
+        note(f"continuing {run.label} after step {trainer.progress.step:,} of {total:,}")
+    seconds = trainer.seconds_per_step()
+    left = total - trainer.progress.step
+    note(
+        f"{run.label}: {model.count_params():,} parameters, {left:,} steps of about {seconds * 1000:.0f} ms: "
+        f"about {seconds * left / 60:.1f} minutes, and validation"
+    )
+    try:
+        with tqdm.tqdm(total=total, initial=trainer.progress.step, unit="step", file=sys.stderr, disable=None) as bar:
+            trainer.train(bar)
+    except training.TrainingStoppedError:
+        note(
+            f"stopped after step {trainer.progress.step:,}; "
+            f"continue: python -m apps.{application.name} train --resume {run.label}"
+        )
+        raise KeyboardInterrupt from None
+    plots.training_curves(run)
+    run.write_record(
+        run.read_record()
+        | {
+            "finished": datetime.datetime.now().isoformat(timespec="seconds"),
+            "train_seconds": round(trainer.progress.seconds, 1),
+            "parameters": best.count_params(),
+        }
+    )
+    note(
+        f"trained in {trainer.progress.seconds / 60:.1f} minutes; "
+        f"next: python -m apps.{application.name} evaluate {run.label}"
+    )
+
+
+def load(application: Application, run: Run) -> Trained:
+    """The best model of a run, with its configuration and assets."""
+    config = run_config(application, run.label)
+    assets = application.read_assets(run.assets)
+    if not run.model.exists():
+        raise InputError(f"{run.path} has no trained model yet; continue it with train --resume {run.label}")
+    model = application.build(config, assets)
+    try:
+        model.load_weights(run.model)
+    except (ValueError, OSError, KeyError) as error:
+        raise InputError(f"{run.model} is damaged ({str(error).splitlines()[0]}); copy the run again") from None
+    return Trained(config, assets, model)
+
+
+def evaluate(
+    application: Application, name: str, source: str | None = None, *, as_json: bool = False
+) -> dict[str, Any]:
+    """Measures a run beside its baselines, writes `metrics.json`, and prints."""
+    run = open_run(application.name, name)
+    record = run.read_record()
+    trained = load(application, run)
+    corpus = application.read(source or record["data"]["source"], trained.config)
+    result = application.evaluate(trained, corpus, run)
+    metrics = {
+        "application": application.name,
+        "data": source or record["data"]["source"],
+        "split": result.split,
+        "examples": result.examples,
+        "parameters": trained.model.count_params(),
+        "train_seconds": record.get("train_seconds", 0.0),
+        "metrics": dict(result.metrics),
+        "baselines": {name: dict(values) for name, values in result.baselines.items()},
+        "details": dict(result.details),
+    }
+    write_json(run.path / "metrics.json", metrics)
+    if as_json:
+        print(json.dumps(metrics, ensure_ascii=False))  # noqa: T201
+    else:
+        rich.console.Console().print(metrics_table(metrics))
+        note(f"written: {run.path / 'metrics.json'}, pictures in {run.plots}")
+    return metrics
+
+
+def metrics_table(metrics: dict[str, Any]) -> rich.table.Table:
+    """The model beside its baselines."""
+    title = f"{metrics['application']}: {metrics['data']}, {metrics['split']} ({metrics['examples']:,} examples)"
+    table = rich.table.Table(title=title)
+    names = list(metrics["metrics"])
+    for column in ("", *names):
+        table.add_column(column, justify="left" if not column else "right")
+    for label, values in {"this model": metrics["metrics"], **metrics["baselines"]}.items():
+        table.add_row(label, *(f"{values[name]:.4f}" if name in values else "" for name in names))
+    return table
+
+
+def predict(
+    application: Application,
+    name: str,
+    inputs: Sequence[str] | None,
+    options: Any,
+    as_json: bool = False,
+    output: Path | None = None,
+) -> None:
+    """Answers inputs through the serving module that `export` writes."""
+    if output is not None and output.suffix not in (".csv", ".jsonl"):
+        raise InputError(f"--output {output} should end in .csv or .jsonl")
+    options = checked(options)
+    module = application.serving_module(load(application, open_run(application.name, name)))
+    raw = iter(inputs) if inputs else standard_input()
+    if not inputs and sys.stdin.isatty():
+        note("reading inputs from the terminal, one a line; Ctrl-D ends")
+    found = answers(application, ask_module(module), raw, options)
+    if output is not None:
+        note(f"wrote {_write_answers(output, found)} answers to {output}")
+    elif as_json:
+        print(json.dumps({"application": application.name, "answers": list(found)}, ensure_ascii=False))  # noqa: T201
+    else:
+        pieces = application.stream(module, raw, options) or (application.show(answer) + "\n" for answer in found)
+        for piece in pieces:
+            print(piece, end="", flush=True)  # noqa: T201
+
+
+def _write_answers(path: Path, answers: Iterator[dict[str, Any]]) -> int:
+    count = 0
+    with atomically(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        for count, answer in enumerate(answers, 1):
+            if path.suffix == ".jsonl":
+                file.write(json.dumps(answer, ensure_ascii=False) + "\n")
+                continue
+            writer = csv.DictWriter(file, fieldnames=list(answer))
+            if count == 1:
+                writer.writeheader()
+            writer.writerow(answer)
+    return count
+
+
+def standard_input() -> Iterator[str]:
+    """Lines of standard input without their line ends, as they come; bytes that are not UTF-8 are replaced."""
+    for line in io.TextIOWrapper(sys.stdin.buffer, encoding="utf-8", errors="replace"):
+        yield line.rstrip("\r\n")
+
+
+def export(application: Application, name: str, to: Path) -> Path:
+    """Writes the next version of the application's SavedModel."""
+    from shared.serving.export import export_run
+
+    run = open_run(application.name, name)
+    path = export_run(application, run, load(application, run), to)
+    print(path)  # noqa: T201
+    return path

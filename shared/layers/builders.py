@@ -1,0 +1,67 @@
+"""Builders: recurrent layers and stacks by the names that the literature uses.
+
+Applications name a cell and never a class, so that a faster implementation takes its place in `CELLS` alone.
+"""
+
+from typing import Any
+
+import keras
+
+from shared.layers.stack import RecurrentStack
+
+CELLS: dict[str, type[keras.layers.RNN]] = {
+    "simple_rnn": keras.layers.SimpleRNN,
+    "lstm": keras.layers.LSTM,
+    "gru": keras.layers.GRU,
+}
+
+
+def recurrent_layer(cell: str, units: int, *, bidirectional: bool = False, **options: Any) -> keras.layers.Layer:
+    """One recurrent layer.
+
+    Args:
+        cell: `simple_rnn`, `lstm` or `gru`.
+        units: Dimension of the state.
+        bidirectional: Whether a second layer reads the sequence backwards; outputs are concatenated.
+        **options: Arguments of the Keras layer (`return_sequences`, `recurrent_initializer`, `dropout`, …).
+
+    Returns:
+        A layer from [batch, time, features] to [batch, units], or [batch, time, units] with `return_sequences`.
+
+    Raises:
+        ValueError: There is no such cell; the message lists those there are.
+
+    Example:
+        >>> recurrent_layer("gru", 8, return_sequences=True)(keras.ops.zeros((2, 5, 3))).shape
+        TensorShape([2, 5, 8])
+    """
+    if cell not in CELLS:
+        raise ValueError(f"unknown cell {cell!r}; the cells are: {', '.join(CELLS)}")
+    layer = CELLS[cell](units, **options)
+    return keras.layers.Bidirectional(layer) if bidirectional else layer
+
+
+def recurrent_stack(
+    cell: str, units: int, layers: int = 1, *, dropout: float = 0.0, recurrent_initializer: str = "orthogonal"
+) -> RecurrentStack:
+    """Recurrent layers on top of one another, with dropout between them and explicit state.
+
+    Args:
+        cell: `simple_rnn`, `lstm` or `gru`.
+        units: Dimension of every layer's state.
+        layers: How many.
+        dropout: Rate between one layer and the next.
+        recurrent_initializer: Of the recurrent kernels: `orthogonal`, `identity`, `glorot_uniform`, …
+
+    Raises:
+        ValueError: There is no such cell.
+    """
+    return RecurrentStack(
+        [
+            recurrent_layer(
+                cell, units, return_sequences=True, return_state=True, recurrent_initializer=recurrent_initializer
+            )
+            for _ in range(layers)
+        ],
+        dropout=dropout,
+    )

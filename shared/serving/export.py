@@ -1,0 +1,90 @@
+"""Writes a run as the next version of a SavedModel, whole or not at all."""
+
+import json
+import shutil
+import uuid
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+
+from shared.application import Application, Trained
+from shared.errors import InputError
+from shared.runs import Run
+from shared.serving.warmup import write_warmup_requests
+
+
+def export_run(application: Application[Any, Any, Any], run: Run, trained: Trained[Any, Any], to: Path) -> Path:
+    """Writes `to/NAME/VERSION`: the SavedModel, its warm-up records and its model card.
+
+    The folder is made under a name that is no version and renamed when it is complete, so that a server that watches
+    `to/NAME` never sees half a version.
+
+    Args:
+        application: The application.
+        run: The run that is exported.
+        trained: Its model.
+        to: Folder of all exported models.
+
+    Returns:
+        The folder of the new version, one above the highest there.
+
+    Raises:
+        InputError: The folder cannot be made.
+    """
+    folder = to / application.name
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"cannot make the folder {folder} ({error.strerror}); choose another with --to") from None
+    module = application.serving_module(trained)
+    unfinished = folder / f".unfinished-{uuid.uuid4().hex[:8]}"
+    try:
+        tf.saved_model.save(module, str(unfinished), signatures=dict(module.signatures))
+        write_warmup_requests(unfinished, application.name, application.warmup_requests())
+        (unfinished / "README.md").write_text(model_card(application, run), encoding="utf-8")
+        return _rename_to_next_version(unfinished, folder)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _rename_to_next_version(unfinished: Path, folder: Path) -> Path:
+    while True:
+        versions = [int(path.name) for path in folder.iterdir() if path.name.isdecimal()]
+        path = folder / str(max(versions, default=0) + 1)
+        try:
+            return unfinished.rename(path)
+        except OSError:
+            if not path.exists():  # otherwise another export took this version meanwhile: take the next
+                raise
+
+
+def model_card(application: Application[Any, Any, Any], run: Run) -> str:
+    """The application's model card, followed by what is known of this run."""
+    record, metrics = run.read_record(), run.read_metrics()
+    lines = [_card_text(application), "\n## This model\n"]
+    facts = {
+        "Run": run.path.name,
+        "Data": f"{record['data']['source']} (fingerprint {record['data']['fingerprint']})",
+        "Preset": record["preset"],
+        "Versions": ", ".join(f"{name} {version}" for name, version in record["versions"].items()),
+        "Settings": f"`{json.dumps(record['config'])}`",
+    }
+    lines += [f"- {name}: {value}" for name, value in facts.items()]
+    if metrics:
+        names = list(metrics["metrics"])
+        lines += [f"\nMeasured on {metrics['data']}, {metrics['split']}, {metrics['examples']:,} examples:\n"]
+        lines += ["| | " + " | ".join(names) + " |", "|---|" + "---|" * len(names)]
+        for label, values in {"this model": metrics["metrics"], **metrics["baselines"]}.items():
+            cells = [f"{values[name]:.4f}" if name in values else "" for name in names]
+            lines.append(f"| {label} | " + " | ".join(cells) + " |")
+    else:
+        lines.append("\nNot evaluated yet.")
+    return "\n".join(lines) + "\n"
+
+
+def _card_text(application: Application[Any, Any, Any]) -> str:
+    import importlib.resources
+
+    card = importlib.resources.files(f"apps.{application.name}") / "README.md"
+    return card.read_text(encoding="utf-8").rstrip() if card.is_file() else f"# {application.name}\n"

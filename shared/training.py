@@ -1,0 +1,273 @@
+"""The one place that trains: the loop, validation, the best weights, checkpoints and exact resumption."""
+
+import contextlib
+import dataclasses
+import json
+import math
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+import numpy as np
+import pandas as pd
+import tensorflow as tf
+
+from shared.application import Datasets
+from shared.config import TrainingConfig
+from shared.errors import InputError
+from shared.runs import Run, atomically
+
+
+class TrainingStoppedError(Exception):
+    """Training was asked to stop; its checkpoint is written."""
+
+
+@dataclasses.dataclass
+class Progress:
+    """How far training has come; with the variables, all that a checkpoint holds."""
+
+    step: int = 0
+    epoch: int = 0
+    seconds: float = 0.0
+    best: float = math.inf
+    epochs_since_best: int = 0
+    history: list[dict[str, float]] = dataclasses.field(default_factory=list)
+
+
+def set_seed(seed: int) -> None:
+    """Seeds Python, NumPy and TensorFlow, and asks TensorFlow for the same result at every run."""
+    keras.utils.set_random_seed(seed)
+    tf.config.experimental.enable_op_determinism()
+
+
+def learning_rate_schedule(config: TrainingConfig, total_steps: int) -> keras.optimizers.schedules.LearningRateSchedule:
+    """Linear warm-up to the peak, then half a cosine down to a fraction of it (Loshchilov and Hutter 2017)."""
+    warmup = min(config.warmup_steps, total_steps // 2)
+    return keras.optimizers.schedules.CosineDecay(
+        initial_learning_rate=0.0 if warmup else config.learning_rate,
+        decay_steps=max(total_steps - warmup, 1),
+        alpha=config.final_learning_rate,
+        warmup_target=config.learning_rate if warmup else None,
+        warmup_steps=warmup,
+    )
+
+
+def build_optimizer(config: TrainingConfig, total_steps: int) -> keras.optimizers.Optimizer:
+    """AdamW on the schedule, with gradient clipping by global norm and a moving average of the weights if asked."""
+    return keras.optimizers.AdamW(
+        learning_rate_schedule(config, total_steps),
+        weight_decay=config.weight_decay,
+        global_clipnorm=config.clip_norm or None,
+        use_ema=config.ema_momentum > 0,
+        ema_momentum=config.ema_momentum or 0.99,
+    )
+
+
+@contextlib.contextmanager
+def averaged_weights(model: keras.Model) -> Iterator[None]:
+    """Within the block the model has the moving average of its weights, where its optimizer keeps one."""
+    if not model.optimizer.use_ema:
+        yield
+        return
+    raw = [variable.numpy() for variable in model.trainable_variables]
+    model.optimizer.finalize_variable_values(model.trainable_variables)
+    try:
+        yield
+    finally:
+        for variable, value in zip(model.trainable_variables, raw, strict=True):
+            variable.assign(value)
+
+
+class Trainer:
+    """Trains a compiled model on endless batches that are a function of the step.
+
+    Keras's `fit` hides its iterator, so it cannot continue in the middle of an epoch; this loop runs the model's own
+    `train_function` and keeps the position, so that training that was stopped and resumed ends with the weights of
+    training that was not. Callbacks see what they would see in `fit`.
+
+    Args:
+        model: A compiled model.
+        best: An uncompiled model of the same architecture: it takes the best weights and is what is saved.
+        data: What to train and validate on.
+        config: Settings of the training.
+        run: Where the results go.
+        monitor: The validation metric, lower is better, that chooses the best weights.
+        callbacks: Keras callbacks.
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        best: keras.Model,
+        data: Datasets,
+        config: TrainingConfig,
+        run: Run,
+        monitor: str = "val_loss",
+        callbacks: list[keras.callbacks.Callback] | None = None,
+    ):
+        self.model, self.best, self.data = model, best, data
+        self.config, self.run, self.monitor = config, run, monitor
+        self.steps_per_epoch = steps_per_epoch(config, data)
+        self.callbacks = keras.callbacks.CallbackList(
+            callbacks, model=model, epochs=config.epochs, steps=self.steps_per_epoch, verbose=0
+        )
+        self.progress = Progress()
+        self._stop_requested = threading.Event()
+        model.optimizer.build(model.trainable_variables)
+        model.make_train_function()
+
+    @property
+    def total_steps(self) -> int:
+        """Steps from the first to the last."""
+        return self.steps_per_epoch * self.config.epochs
+
+    def variables(self) -> list[keras.Variable]:
+        """Everything that training changes: weights, dropout seeds, carried state, optimizer, running metrics."""
+        candidates = self.model.variables + self.model.optimizer.variables + self.model.metrics_variables
+        return list({id(variable): variable for variable in candidates}.values())
+
+    def save_checkpoint(self) -> None:
+        """Writes variables and progress as one file, atomically: a process killed here leaves the previous one."""
+        arrays = {f"variable_{i:04d}": variable.numpy() for i, variable in enumerate(self.variables())}
+        progress = np.frombuffer(json.dumps(dataclasses.asdict(self.progress)).encode(), np.uint8)
+        with atomically(self.run.checkpoint) as temporary, temporary.open("wb") as file:
+            np.savez(file, progress=progress, **arrays)
+
+    def restore_checkpoint(self) -> None:
+        """Reads what `save_checkpoint` wrote.
+
+        Raises:
+            InputError: There is no checkpoint, or it belongs to another model.
+        """
+        try:
+            with np.load(self.run.checkpoint) as state:
+                self.progress = Progress(**json.loads(state["progress"].tobytes()))
+                values = [state[f"variable_{i:04d}"] for i in range(len(state.files) - 1)]
+        except FileNotFoundError:
+            raise InputError(f"{self.run.path} has no checkpoint yet; train it again from the start") from None
+        variables = self.variables()
+        if [tuple(v.shape) for v in variables] != [v.shape for v in values]:
+            raise InputError(f"the checkpoint of {self.run.path} is of another model; train it again from the start")
+        for variable, value in zip(variables, values, strict=True):
+            variable.assign(value)
+
+    def seconds_per_step(self, steps: int = 4) -> float:
+        """Times a few steps after the first, which compiles, and takes them back."""
+        kept = [variable.numpy() for variable in self.variables()]
+        batches = iter(self.data.train(self.progress.step))
+        times = []
+        for _ in range(1 + steps):
+            begin = time.perf_counter()
+            float(self.model.train_function(batches)["loss"])
+            times.append(time.perf_counter() - begin)
+        for variable, value in zip(self.variables(), kept, strict=True):
+            variable.assign(value)
+        return float(np.median(times[1:]))
+
+    def train(self, bar: Any) -> None:
+        """Trains to the last step, or until validation has not improved for `patience` epochs.
+
+        Args:
+            bar: A `tqdm` bar over all steps.
+
+        Raises:
+            TrainingStoppedError: SIGINT or SIGTERM came; the checkpoint is written.
+            FloatingPointError: The loss is no longer a number.
+        """
+        with self._graceful_stop():
+            self.callbacks.on_train_begin()
+            batches = iter(self.data.train(self.progress.step))
+            while self.progress.epoch < self.config.epochs and not self._stop_early():
+                self._train_epoch(batches, bar)
+                self._validate(bar)
+                self.save_checkpoint()
+            self.callbacks.on_train_end()
+
+    def _train_epoch(self, batches: Iterator[Any], bar: Any) -> None:
+        progress, first = self.progress, self.progress.epoch * self.steps_per_epoch
+        if progress.step == first:
+            self.model.reset_metrics()
+        self.callbacks.on_epoch_begin(progress.epoch)
+        written = begin = time.monotonic()
+        already = progress.seconds
+        for index in range(progress.step - first, self.steps_per_epoch):
+            self.callbacks.on_train_batch_begin(index)
+            logs = self.model.train_function(batches)
+            progress.step += 1
+            now = time.monotonic()
+            progress.seconds = already + now - begin
+            self.callbacks.on_train_batch_end(index, logs)
+            loss = float(logs["loss"])
+            if not math.isfinite(loss):
+                raise FloatingPointError(
+                    f"the loss is {loss} at step {progress.step}; lower --learning-rate or --clip-norm, "
+                    f"and look for extreme values in the data"
+                )
+            bar.update()
+            bar.set_postfix(loss=f"{loss:.3f}", refresh=False)
+            if self._stop_requested.is_set():
+                self.save_checkpoint()
+                raise TrainingStoppedError
+            if now - written > 60 * self.config.checkpoint_minutes:
+                self.save_checkpoint()
+                written = now
+
+    def _validate(self, bar: Any) -> None:
+        begin = time.monotonic()
+        progress = self.progress
+        logs = {name: float(value) for name, value in self.model.get_metrics_result().items()}
+        with averaged_weights(self.model):
+            results = self.model.evaluate(self.data.validation, verbose=0, return_dict=True)
+            logs |= {f"val_{name}": float(value) for name, value in results.items()}
+            if improved := logs[self.monitor] < progress.best:
+                self.best.set_weights(self.model.get_weights())
+                with atomically(self.run.model) as temporary:
+                    self.best.save(temporary)
+        progress.best = min(progress.best, logs[self.monitor])
+        progress.epochs_since_best = 0 if improved else progress.epochs_since_best + 1
+        progress.seconds += time.monotonic() - begin
+        row = {"epoch": progress.epoch + 1, "step": progress.step, "seconds": round(progress.seconds, 1)} | logs
+        row["learning_rate"] = float(self.model.optimizer.learning_rate)
+        progress.history.append(row)
+        with atomically(self.run.path / "history.csv") as temporary:
+            pd.DataFrame(progress.history).to_csv(temporary, index=False)
+        self.callbacks.on_epoch_end(progress.epoch, logs)
+        progress.epoch += 1
+        shown = "  ".join(f"{name} {value:.4f}" for name, value in logs.items())
+        bar.write(
+            f"epoch {progress.epoch}/{self.config.epochs}  {shown}  "
+            f"{progress.seconds / 60:.1f} min{'  best so far' if improved else ''}",
+            file=sys.stderr,
+        )
+
+    def _stop_early(self) -> bool:
+        return 0 < self.config.patience <= self.progress.epochs_since_best
+
+    @contextlib.contextmanager
+    def _graceful_stop(self) -> Iterator[None]:
+        """A first signal lets the step finish and writes the checkpoint; a second one has its ordinary effect."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        ordinary = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+        def request_stop(number: int, _frame: Any) -> None:
+            self._stop_requested.set()
+            signal.signal(number, ordinary[number])
+
+        for number in ordinary:
+            signal.signal(number, request_stop)
+        try:
+            yield
+        finally:
+            for number, handler in ordinary.items():
+                signal.signal(number, handler)
+
+
+def steps_per_epoch(config: TrainingConfig, data: Datasets) -> int:
+    """Steps in an epoch: as configured, or one pass over the training data."""
+    return config.steps_per_epoch or data.steps_per_pass
