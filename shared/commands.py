@@ -76,7 +76,7 @@ def resume(application: Application, name: str) -> Run:
 
 
 def _fit(application: Application, run: Run, config: TrainingConfig, corpus: Any, assets: Any) -> None:
-    training.set_seed(config.seed)
+    keras.utils.set_random_seed(config.seed)
     data = application.datasets(corpus, assets, config)
     best, model = application.build(config, assets), application.build(config, assets)
     total = training.steps_per_epoch(config, data) * config.epochs

@@ -14,7 +14,6 @@ from typing import Any
 import keras
 import numpy as np
 import pandas as pd
-import tensorflow as tf
 
 from shared.application import Datasets
 from shared.config import TrainingConfig
@@ -36,12 +35,6 @@ class Progress:
     best: float = math.inf
     epochs_since_best: int = 0
     history: list[dict[str, float]] = dataclasses.field(default_factory=list)
-
-
-def set_seed(seed: int) -> None:
-    """Seeds Python, NumPy and TensorFlow, and asks TensorFlow for the same result at every run."""
-    keras.utils.set_random_seed(seed)
-    tf.config.experimental.enable_op_determinism()
 
 
 def learning_rate_schedule(config: TrainingConfig, total_steps: int) -> keras.optimizers.schedules.LearningRateSchedule:
@@ -147,8 +140,10 @@ class Trainer:
             with np.load(self.run.checkpoint) as state:
                 self.progress = Progress(**json.loads(state["progress"].tobytes()))
                 values = [state[f"variable_{i:04d}"] for i in range(len(state.files) - 1)]
-        except FileNotFoundError:
-            raise InputError(f"{self.run.path} has no checkpoint yet; train it again from the start") from None
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise InputError(f"{self.run.checkpoint} cannot be read ({error}); train again from the start") from None
+        for leftover in self.run.checkpoint.parent.glob(f".*{self.run.checkpoint.name}"):  # of a killed writer
+            leftover.unlink()
         variables = self.variables()
         if [tuple(v.shape) for v in variables] != [v.shape for v in values]:
             raise InputError(f"the checkpoint of {self.run.path} is of another model; train it again from the start")

@@ -80,7 +80,9 @@ class TextGeneration(application.Application[TextGenerationConfig, "Corpus", "Vo
             epochs=4, steps_per_epoch=150, units=256, batch_size=32, learning_rate=4e-3, dropout=0.1, warmup_steps=50
         ),
         "default": TextGenerationConfig(epochs=5, learning_rate=3e-3, weight_decay=0.01, ema_momentum=0.995),
-        "best": TextGenerationConfig(epochs=20, learning_rate=3e-3, weight_decay=0.01, ema_momentum=0.998, dropout=0.4),
+        "best": TextGenerationConfig(
+            epochs=20, layers=2, dropout=0.5, learning_rate=2e-3, weight_decay=0.01, ema_momentum=0.998
+        ),
     }
 
     def read(self, source: str, config: TextGenerationConfig) -> "Corpus":

@@ -82,7 +82,7 @@ class TextGenerator(tf.Module):
             `text` string [N]: each prompt and its continuation.
         """
         length = tf.clip_by_value(length, 0, MAX_LENGTH)
-        longest = tf.maximum(tf.reduce_max(length), 0)
+        longest = tf.maximum(tf.reduce_max(length), 1)  # an empty loop has nothing to stack
         prompt, logits, states = self._begin(prompt)
         symbols, _, _ = self._go_on(logits, states, uniform_noise(seed, longest), temperature, top_k, top_p)
         wanted = tf.sequence_mask(length, longest)

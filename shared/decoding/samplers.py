@@ -13,11 +13,12 @@ def uniform_noise(seeds: tf.Tensor, length: tf.Tensor) -> tf.Tensor:
     Returns:
         float32 [batch, length] in [0, 1).
     """
+    one_more = tf.concat([seeds, [0]], axis=0)  # an empty batch would leave nothing to stack
     return tf.map_fn(
         lambda seed: tf.random.stateless_uniform([length], tf.stack([seed, 0])),
-        seeds,
+        one_more,
         fn_output_signature=tf.TensorSpec([None], tf.float32),
-    )
+    )[:-1]
 
 
 def sample(

@@ -7,11 +7,12 @@ from typing import Any
 
 import keras
 
+from shared.layers.recurrent import LSTM
 from shared.layers.stack import RecurrentStack
 
 CELLS: dict[str, type[keras.layers.RNN]] = {
     "simple_rnn": keras.layers.SimpleRNN,
-    "lstm": keras.layers.LSTM,
+    "lstm": LSTM,
     "gru": keras.layers.GRU,
 }
 

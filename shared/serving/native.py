@@ -48,9 +48,8 @@ class _Edge(ctypes.Structure):
 
 _RESULTS = {  # of the functions that return more than an int
     **dict.fromkeys(("TF_NewStatus", "TF_NewSessionOptions", "TF_NewGraph", "TF_GraphOperationByName"), _Pointer),
-    **dict.fromkeys(("TF_LoadSessionFromSavedModel", "TF_LoadLibrary"), _Pointer),
-    **dict.fromkeys(("TF_AllocateTensor", "TF_NewBufferFromString"), _Pointer),
-    **dict.fromkeys(("TF_TensorData", "TF_StringGetDataPointer"), ctypes.c_void_p),
+    **dict.fromkeys(("TF_LoadSessionFromSavedModel", "TF_LoadLibrary", "TF_AllocateTensor", "TF_TensorData"), _Pointer),
+    **dict.fromkeys(("TF_NewBufferFromString", "TF_StringGetDataPointer"), _Pointer),
     **{"TF_Message": ctypes.c_char_p, "TF_Dim": ctypes.c_int64, "TF_StringGetSize": ctypes.c_size_t},
 }
 
@@ -92,7 +91,7 @@ class NativeSavedModel(contextlib.AbstractContextManager):
         tag: The tag of the graph to load.
 
     Attributes:
-        signatures: What each signature takes and returns, by its name.
+        signatures: What each signature takes and returns: a dictionary of `Signature` by name.
 
     Raises:
         FileNotFoundError: There is no `saved_model.pb`.
@@ -101,10 +100,8 @@ class NativeSavedModel(contextlib.AbstractContextManager):
     """
 
     def __init__(self, path: str | Path, tag: str = "serve"):
-        graphs, tags = _meta_graphs(path), (ctypes.c_char_p * 1)(tag.encode())
-        self._tf = tf = _tensorflow()
-        self._edges: dict[str, tuple[ctypes.Array, ctypes.Array]] = {}
-        self.signatures: dict[str, Signature] = {}
+        graphs, tags, tf = _meta_graphs(path), (ctypes.c_char_p * 1)(tag.encode()), _tensorflow()
+        self._tf, self.signatures, self._edges = tf, {}, {}
         with contextlib.ExitStack() as undo:
             graph, options = tf.TF_NewGraph(), tf.TF_NewSessionOptions()
             undo.callback(tf.TF_DeleteGraph, graph)
@@ -118,8 +115,8 @@ class NativeSavedModel(contextlib.AbstractContextManager):
                     inputs, feeds = self._endpoints(graph, definition.inputs)
                     outputs, fetches = self._endpoints(graph, definition.outputs)
                     self.signatures[name], self._edges[name] = Signature(inputs, outputs), (feeds, fetches)
-            # All is well. Runs on `close`, when the model is collected, or when the interpreter ends.
-            self._finalizer = weakref.finalize(self, undo.pop_all().close)
+            self._undo = undo.pop_all()  # for `close`, when the model is collected, or when the interpreter ends
+            self._finalizer = weakref.finalize(self, self._undo.close)
 
     def run(self, inputs: Mapping[str, np.ndarray | list], signature: str = "serving_default") -> dict[str, np.ndarray]:
         """Answer a request. Threads may call it at once. As in a server, it is the graph that checks shapes.
@@ -149,13 +146,19 @@ class NativeSavedModel(contextlib.AbstractContextManager):
             values = (_Pointer * len(feeds))(*[self._to_tensor(array, stack) for array in arrays])
             results = (_Pointer * len(fetches))()
             ends = (feeds, values, len(feeds), fetches, results, len(fetches))
-            _checked(self._tf, self._tf.TF_SessionRun, self._session, None, *ends, None, 0, None)
+            try:
+                _checked(self._tf, self._tf.TF_SessionRun, self._session, None, *ends, None, 0, None)
+            except NativeError:
+                # TensorFlow reports a function that it cannot instantiate before its thread has released a lock in the
+                # session. To delete that session can abort the process, so one that failed is never deleted.
+                self._undo.pop_all()
+                raise
             for result in results:
                 stack.callback(self._tf.TF_DeleteTensor, result)
             return {name: self._from_tensor(result) for name, result in zip(returns, results, strict=True)}
 
     def close(self) -> None:
-        """Free the session with its variables and tables; closing twice is no error."""
+        """Free the session with its variables and tables, unless a run failed; closing twice is no error."""
         self._finalizer()
 
     def __exit__(self, *exception: object) -> None:
@@ -177,14 +180,9 @@ class NativeSavedModel(contextlib.AbstractContextManager):
         """A new tensor, which `stack` deletes."""
         # Made from a TensorProto, as a server does: TensorFlow then owns the strings. Written in place by TF_StringCopy
         # they would be ours to free, and we cannot know when: a graph may keep what it was fed, in a variable for one.
-        proto = tensor_pb2.TensorProto(dtype=_NUMBERS[array.dtype])
-        for size in array.shape:
-            proto.tensor_shape.dim.add(size=size)
-        if array.dtype.kind == "O":
-            proto.string_val.extend(array.flat)
-        else:
-            proto.tensor_content = array.tobytes()
-        data = proto.SerializeToString()
+        content = {"string_val": array.ravel()} if array.dtype.kind == "O" else {"tensor_content": array.tobytes()}
+        shape = {"dim": [{"size": size} for size in array.shape]}
+        data = tensor_pb2.TensorProto(dtype=_NUMBERS[array.dtype], tensor_shape=shape, **content).SerializeToString()
         tensor = self._tf.TF_AllocateTensor(_NUMBERS[np.dtype(np.uint8)], None, 0, ctypes.c_size_t(1))  # to be replaced
         stack.callback(self._tf.TF_DeleteTensor, tensor)
         buffer = self._tf.TF_NewBufferFromString(data, ctypes.c_size_t(len(data)))
@@ -200,7 +198,7 @@ class NativeSavedModel(contextlib.AbstractContextManager):
         if array.dtype.kind != "O":
             ctypes.memmove(array.ctypes.data, data, array.nbytes)
             return array
-        strings = [_Pointer(data + 24 * index) for index in range(array.size)]  # sizeof(TF_TString)
+        strings = [_Pointer(data.value + 24 * index) for index in range(array.size)]  # sizeof(TF_TString)
         items = (ctypes.string_at(tf.TF_StringGetDataPointer(s), tf.TF_StringGetSize(s)) for s in strings)
         return np.fromiter(items, array.dtype, array.size).reshape(shape)
 

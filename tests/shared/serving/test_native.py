@@ -13,17 +13,8 @@ from shared.serving.native import NativeError, NativeSavedModel, Signature, must
 ROOT = Path(__file__).parents[3]
 NUMBERS = [tf.float32, tf.float64, tf.float16, tf.int32, tf.int64, tf.int8, tf.uint8, tf.uint64, tf.bool, tf.complex64]
 LONG = bytes(range(256)) * 400  # 102,400 bytes
-STRINGS = [
-    b"",
-    b"plain",
-    "zażółć 🎭 日本語".encode(),
-    b"\x00",
-    b"in\x00side",
-    b"trailing\x00\x00",
-    b"\xff\xfe",
-    b"x" * 22,
-    LONG,
-]
+STRINGS = [b"", b"plain", "zażółć 🎭 日本語".encode(), b"\x00", b"in\x00side", b"trailing\x00\x00", b"\xff\xfe"]
+STRINGS += [b"x" * 22, b"x" * 23, LONG]  # TensorFlow keeps 22 bytes or fewer without allocating
 
 
 class Module(tf.Module):
@@ -33,13 +24,8 @@ class Module(tf.Module):
         super().__init__()
         self.weight = tf.Variable([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]])
         self.memory = tf.Variable("nothing yet", shape=tf.TensorShape(None))
-        asset = tf.lookup.TextFileInitializer(
-            str(vocabulary),
-            tf.string,
-            tf.lookup.TextFileIndex.WHOLE_LINE,
-            tf.int64,
-            tf.lookup.TextFileIndex.LINE_NUMBER,
-        )
+        key, value = tf.lookup.TextFileIndex.WHOLE_LINE, tf.lookup.TextFileIndex.LINE_NUMBER
+        asset = tf.lookup.TextFileInitializer(str(vocabulary), tf.string, key, tf.int64, value)
         self.table = tf.lookup.StaticHashTable(asset, default_value=-1)
 
     @tf.function(input_signature=[tf.TensorSpec([None, 3], tf.float32, "x"), tf.TensorSpec([], tf.float32, "bias")])
@@ -225,8 +211,8 @@ def test_a_graph_may_keep_the_strings_it_was_fed(path):
 def test_module_without_its_variables_loads_and_fails_when_run(tmp_path):
     import keras
 
-    class Unowned(tf.Module):
-        def __init__(self):
+    class Wrapper(tf.Module):
+        def __init__(self, owned: bool):
             super().__init__()
             self.model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
             if owned:
@@ -237,7 +223,7 @@ def test_module_without_its_variables_loads_and_fails_when_run(tmp_path):
             return {"y": self.model(x)}
 
     for owned in (True, False):
-        module = Unowned()
+        module = Wrapper(owned)
         tf.saved_model.save(module, str(tmp_path / str(owned)), {"serving_default": module.serve})
         with NativeSavedModel(tmp_path / str(owned)) as model:
             if owned:
@@ -251,6 +237,33 @@ def test_failure_while_running_leaves_the_model_usable(model):
     with pytest.raises(NativeError, match="too many of them"):
         model.run({"x": [1, 2, 3]}, "failing")
     assert model.run({"x": [1, 2]}, "failing")["x"].tolist() == [1, 2]
+
+
+def test_closing_after_a_failure_is_safe(tmp_path):
+    class Python(tf.Module):
+        @tf.function(input_signature=[tf.TensorSpec([None], tf.float32, "x")])
+        def serve(self, x):
+            return {"y": tf.py_function(lambda value: value + 1, [x], tf.float32)}
+
+    module = Python()
+    tf.saved_model.save(module, str(tmp_path / "python"), {"serving_default": module.serve})
+    # What the loader is for: Python runs this and a server cannot. Freeing its session at once would abort the process
+    # now and then, while a thread of TensorFlow's is on its way out.
+    script = """
+import json, sys
+from shared.serving.native import NativeError, NativeSavedModel
+messages = []
+for _ in range(20):
+    try:
+        with NativeSavedModel(sys.argv[1]) as model:
+            model.run({"x": [1.0]})
+    except NativeError as error:
+        messages.append(str(error))
+print(json.dumps(messages))
+"""
+    messages = fresh(script, tmp_path / "python")
+    assert len(messages) == 20
+    assert all("No OpKernel was registered to support Op 'EagerPyFunc'" in message for message in messages)
 
 
 def test_shapes_are_for_the_graph_to_check(model):
@@ -305,7 +318,7 @@ def test_what_is_no_saved_model(tmp_path, path):
     for function in (NativeSavedModel, operations, must_compile_functions):
         with pytest.raises(NativeError, match="is no SavedModel"):
             function(tmp_path)
-    with pytest.raises(NativeError, match="Could not find meta graph def matching supplied tags: { train }"):
+    with pytest.raises(NativeError, match="Could not find meta graph def matching supplied tags"):
         NativeSavedModel(path, tag="train")
 
 
@@ -354,16 +367,6 @@ def test_operations_and_must_compile(path, tmp_path):
     must_compile = must_compile_functions(tmp_path / "doubtful")
     assert any("compiled" in name and "/" not in name for name in must_compile)
     assert any(name.startswith("__inference_serve") and "/" in name for name in must_compile)
-    # What the loader is for: Python runs it, and a server cannot.
-    script = """
-import json, sys
-from shared.serving.native import NativeError, NativeSavedModel
-try:
-    NativeSavedModel(sys.argv[1]).run({"x": [1.0]})
-except NativeError as error:
-    print(json.dumps(str(error)))
-"""
-    assert "EagerPyFunc" in fresh(script, tmp_path / "doubtful")
 
 
 def test_python_tensorflow_is_not_needed_and_may_come_later(path):
@@ -410,4 +413,4 @@ print(json.dumps({"runs": runs_grew, "loads": peak() - before}))
 """
     grown = fresh(script, path)  # kB; 2,000 runs send 100 MB of strings, and receive 300 MB of them
     assert grown["runs"] < 20_000
-    assert grown["loads"] < 40_000
+    assert grown["loads"] < 15_000

@@ -1,0 +1,219 @@
+"""Training that was stopped, in whatever way, ends with the weights of training that was not."""
+
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from shared import training
+from shared.application import Datasets
+from shared.config import TrainingConfig
+from shared.runs import Run, create_run
+
+STEPS, EPOCHS = 40, 3
+FLAGS = {
+    "--preset": "quick",
+    "--units": "24",
+    "--layers": "2",
+    "--embedding-units": "8",
+    "--batch-size": "4",
+    "--window": "16",
+    "--epochs": str(EPOCHS),
+    "--steps-per-epoch": str(STEPS),
+    "--dropout": "0.3",
+    "--ema-momentum": "0.9",
+    "--checkpoint-minutes": "0.000001",  # after every step
+}
+
+
+def start(*words: str, file_size_limit: int | None = None) -> subprocess.Popen:
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (file_size_limit, file_size_limit))
+
+    return subprocess.Popen(
+        [sys.executable, "-m", "apps.text_generation", "train", *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parents[2],
+        env={**os.environ, "PYTHONWARNINGS": "ignore"},
+        preexec_fn=limit if file_size_limit else None,
+    )
+
+
+def finish(process: subprocess.Popen) -> tuple[int, str]:
+    _, errors = process.communicate(timeout=300)
+    return process.returncode, errors
+
+
+def checkpoint(run: Run) -> tuple[dict, list[np.ndarray]]:
+    with np.load(run.checkpoint) as state:
+        names = sorted(set(state.files) - {"progress"})
+        return json.loads(state["progress"].tobytes()), [state[name] for name in names]
+
+
+def wait_until_in_epoch(process: subprocess.Popen, run: Run, epoch: int) -> None:
+    deadline = time.monotonic() + 240
+    while time.monotonic() < deadline and process.poll() is None:
+        if run.checkpoint.exists() and epoch * STEPS < checkpoint(run)[0]["step"] < (epoch + 1) * STEPS - 5:
+            return
+        time.sleep(0.005)
+    pytest.fail(f"training never was in the middle of epoch {epoch}: {finish(process)}")
+
+
+def wait_until_writing(process: subprocess.Popen, run: Run) -> None:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and process.poll() is None:
+        if any(run.checkpoint.parent.glob(".*.state.npz")):
+            return
+    pytest.fail("no checkpoint was being written")
+
+
+@pytest.mark.slow
+def test_stopped_by_interrupt_kill_and_full_disk_equals_never_stopped(tiny_text: Path, tmp_path: Path) -> None:
+    flags = [word for pair in FLAGS.items() for word in pair]
+    whole, broken = Run(tmp_path / "whole"), Run(tmp_path / "broken")
+    status, errors = finish(start("--data", str(tiny_text), *flags, "--out", str(whole.path)))
+    assert status == 0, errors
+
+    process = start("--data", str(tiny_text), *flags, "--out", str(broken.path))
+    wait_until_in_epoch(process, broken, 0)
+    process.send_signal(signal.SIGINT)
+    status, errors = finish(process)
+    assert status == 130
+    assert errors.splitlines()[-1] == "error: interrupted"
+    assert "--resume" in errors
+    assert "Traceback" not in errors
+
+    before = checkpoint(broken)
+    status, errors = finish(start("--resume", str(broken.path), file_size_limit=10_000))
+    assert status == 1, errors
+    assert errors.splitlines()[-1].startswith("error: ")
+    assert "Traceback" not in errors
+    assert checkpoint(broken)[0] == before[0], "a full disk must leave the checkpoint before"
+    assert not list(broken.path.rglob(".*")), "and nothing half written"
+
+    process = start("--resume", str(broken.path))
+    wait_until_in_epoch(process, broken, 1)
+    wait_until_writing(process, broken)
+    process.kill()
+    finish(process)
+    assert 0 < checkpoint(broken)[0]["step"] < EPOCHS * STEPS, "a killed writer must leave the checkpoint before"
+
+    status, errors = finish(start("--resume", str(broken.path)))
+    assert status == 0, errors
+    assert not list(broken.path.rglob(".*"))
+
+    (progress, variables), (expected_progress, expected) = checkpoint(broken), checkpoint(whole)
+    for found, wanted in zip(variables, expected, strict=True):
+        np.testing.assert_array_equal(found, wanted)
+    for row, wanted in zip(progress["history"], expected_progress["history"], strict=True):
+        assert {k: v for k, v in row.items() if k != "seconds"} == {k: v for k, v in wanted.items() if k != "seconds"}
+    for found, wanted in zip(
+        *(keras.saving.load_model(run.model).get_weights() for run in (broken, whole)), strict=True
+    ):
+        np.testing.assert_array_equal(found, wanted)
+
+
+def regression(learning_rate: float = 0.05, **settings: float) -> tuple[TrainingConfig, Datasets]:
+    """y = 2x, endless and by step."""
+    config = TrainingConfig(
+        epochs=4, steps_per_epoch=25, warmup_steps=5, learning_rate=learning_rate, clip_norm=0.0, **settings
+    )
+
+    def batch(step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        x = tf.random.stateless_normal([8, 1], [config.seed, step])
+        return x, 2 * x
+
+    x = tf.linspace(-1.0, 1.0, 16)[:, None]
+    validation = tf.data.Dataset.from_tensor_slices((x, 2 * x)).batch(8)
+    return config, Datasets(lambda first: tf.data.Dataset.range(first, 10**9).map(batch), 25, validation)
+
+
+def linear() -> keras.Model:
+    return keras.Sequential([keras.Input([1]), keras.layers.Dense(1)])
+
+
+class SilentBar:
+    def update(self) -> None: ...
+    def set_postfix(self, **_: object) -> None: ...
+    def write(self, *_: object, **__: object) -> None: ...
+
+
+def trainer(path: Path, config: TrainingConfig, data: Datasets, loss: str = "mse") -> training.Trainer:
+    keras.utils.set_random_seed(config.seed)
+    best, model = linear(), linear()
+    model.compile(training.build_optimizer(config, training.steps_per_epoch(config, data) * config.epochs), loss=loss)
+    return training.Trainer(model, best, data, config, create_run("test", path))
+
+
+def test_training_keeps_the_best_weights_and_a_row_an_epoch(tmp_path: Path) -> None:
+    config, data = regression()
+    made = trainer(tmp_path / "run", config, data)
+    made.train(SilentBar())
+    assert [row["epoch"] for row in made.progress.history] == [1, 2, 3, 4]
+    assert made.progress.best == min(row["val_loss"] for row in made.progress.history) < 0.5
+    np.testing.assert_array_equal(keras.saving.load_model(made.run.model).get_weights()[0], made.best.get_weights()[0])
+
+
+def test_timing_leaves_no_trace(tmp_path: Path) -> None:
+    config, data = regression()
+    made = trainer(tmp_path / "run", config, data)
+    before = [variable.numpy() for variable in made.variables()]
+    assert made.seconds_per_step() > 0
+    for variable, value in zip(made.variables(), before, strict=True):
+        np.testing.assert_array_equal(variable.numpy(), value)
+
+
+def test_same_seed_same_history_and_another_seed_another(tmp_path: Path) -> None:
+    histories = []
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        config, data = regression(seed=seed)
+        made = trainer(tmp_path / name, config, data)
+        made.train(SilentBar())
+        histories.append([row["loss"] for row in made.progress.history])
+    assert histories[0] == histories[1] != histories[2]
+
+
+def test_averaged_weights_are_validated_kept_and_taken_back(tmp_path: Path) -> None:
+    config, data = regression(ema_momentum=0.9)
+    made = trainer(tmp_path / "run", config, data)
+    made.train(SilentBar())
+    raw = made.model.get_weights()[0]
+    with training.averaged_weights(made.model):
+        averaged = made.model.get_weights()[0]
+        loss = made.model.evaluate(data.validation, verbose=0)
+    assert loss == pytest.approx(made.progress.history[-1]["val_loss"])
+    assert averaged != raw
+    np.testing.assert_array_equal(made.model.get_weights()[0], raw)
+
+
+def test_early_stopping_counts_epochs_without_improvement(tmp_path: Path) -> None:
+    config, data = regression(learning_rate=1e-12, patience=2)
+    worse = Datasets(data.train, data.steps_per_pass, data.validation.map(lambda x, y: (x, y * np.nan)))
+    made = trainer(tmp_path / "run", config, worse)
+    made.train(SilentBar())
+    assert len(made.progress.history) == 2
+
+
+def test_a_loss_that_is_no_number_stops_training_and_says_what_to_do(tmp_path: Path) -> None:
+    config, data = regression(learning_rate=1e30)
+    made = trainer(tmp_path / "run", config, data)
+    with pytest.raises(FloatingPointError, match="learning-rate"):
+        made.train(SilentBar())
+
+
+def test_learning_rate_warms_up_to_the_peak_and_falls_along_a_cosine() -> None:
+    config = TrainingConfig(learning_rate=1.0, warmup_steps=10, final_learning_rate=0.1)
+    schedule = training.learning_rate_schedule(config, 110)
+    rates = [float(schedule(step)) for step in (0, 5, 10, 60, 110)]
+    assert rates == pytest.approx([0.0, 0.5, 1.0, 0.55, 0.1])
