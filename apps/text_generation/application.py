@@ -31,6 +31,8 @@ class TextGenerationConfig(TrainingConfig):
     """Share of the text after the validation part, for a test that `evaluate` then uses."""
     batching: Literal["streams", "windows"] = "streams"
     """Contiguous streams whose state is carried from window to window, or windows at random offsets."""
+    restart: Fraction = 0.02
+    """Probability that a stream goes on from a zero state, by which the model also learns to begin a text."""
     window: Size = 64
     """Steps through which the gradient flows."""
     cell: Literal["simple_rnn", "lstm", "gru"] = "lstm"
@@ -74,10 +76,10 @@ class TextGeneration(application.Application[TextGenerationConfig, "Corpus", "Vo
     summary = "prompt in, text out: a character language model"
     options = SamplingOptions
     answer_batch = 1
-    demo_inputs = ("ROMEO:", "To be, or not to be", "First Citizen:\nBefore we proceed")
+    demo_inputs = ("ROMEO:\n", "To be, or not to be", "First Citizen:\nBefore we proceed")
     presets: Mapping[application.PresetName, TextGenerationConfig] = {
         "quick": TextGenerationConfig(
-            epochs=4, steps_per_epoch=150, units=256, batch_size=32, learning_rate=4e-3, dropout=0.1, warmup_steps=50
+            epochs=4, steps_per_epoch=350, window=32, units=256, learning_rate=6e-3, dropout=0.0, warmup_steps=50
         ),
         "default": TextGenerationConfig(epochs=5, learning_rate=3e-3, weight_decay=0.01, ema_momentum=0.995),
         "best": TextGenerationConfig(
@@ -117,9 +119,13 @@ class TextGeneration(application.Application[TextGenerationConfig, "Corpus", "Vo
         from apps.text_generation import data
 
         train = assets.encode(corpus.train)
-        batches = data.stream_batches if config.batching == "streams" else data.window_batches
+        shape = (config.batch_size, config.window, config.seed)
+        if config.batching == "streams":
+            batches = data.stream_batches(train, *shape, restart=config.restart)
+        else:
+            batches = data.window_batches(train, *shape)
         return Datasets(
-            train=batches(train, config.batch_size, config.window, config.seed),
+            train=batches,
             steps_per_pass=data.steps_in_pass(len(train), config.batch_size, config.window),
             validation=data.validation_batches(assets.encode(corpus.validation), config.batch_size, config.window),
         )

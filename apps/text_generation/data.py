@@ -118,7 +118,9 @@ class Vocabulary:
         return "".join(self.characters[s - 1] if s else UNKNOWN_CHARACTER for s in symbols)
 
 
-def stream_batches(symbols: np.ndarray, streams: int, window: int, seed: int) -> Callable[[int], tf.data.Dataset]:
+def stream_batches(
+    symbols: np.ndarray, streams: int, window: int, seed: int, restart: float = 0.0
+) -> Callable[[int], tf.data.Dataset]:
     """Contiguous streams for truncated back-propagation through time.
 
     The text is cut into `streams` equal parts that are read side by side, a window at a time, so that the state at the
@@ -129,6 +131,7 @@ def stream_batches(symbols: np.ndarray, streams: int, window: int, seed: int) ->
         streams: Rows of a batch.
         window: Steps of a batch.
         seed: Seed of the offsets.
+        restart: Probability that a stream goes on from a zero state, by which the model also learns to begin a text.
 
     Returns:
         From a step to the endless batches from there on: `{"symbols": [streams, window], "carry": [streams]}` and the
@@ -143,8 +146,8 @@ def stream_batches(symbols: np.ndarray, streams: int, window: int, seed: int) ->
         turn, position = step // steps, step % steps
         offset = tf.random.stateless_uniform([], [seed, turn], 0, len(symbols), tf.int64)
         rows = tf.gather(text, (places + position * window + offset) % len(symbols))
-        carry = tf.fill([streams], tf.cast(position > 0, tf.float32))
-        return {"symbols": rows[:, :-1], "carry": carry}, rows[:, 1:]
+        goes_on = (tf.random.stateless_uniform([streams], [seed, step]) >= restart) & (position > 0)
+        return {"symbols": rows[:, :-1], "carry": tf.cast(goes_on, tf.float32)}, rows[:, 1:]
 
     return lambda first: tf.data.Dataset.range(first, np.iinfo(np.int64).max).map(batch).prefetch(2)
 

@@ -76,6 +76,15 @@ def test_streams_are_contiguous_and_begin_anew_each_pass():
     assert batches[0][0][0, 0] != batches[steps][0][0, 0], "every pass should begin at another offset"
 
 
+def test_some_streams_restart_and_the_text_goes_on():
+    text = np.arange(1, 1001, dtype=np.int32)
+    plain, restarted = (take(stream_batches(text, 4, 5, 1, restart=rate)(0), 40) for rate in (0.0, 0.25))
+    for (symbols, _, _), (same, _, _) in zip(plain, restarted, strict=True):
+        np.testing.assert_array_equal(symbols, same)
+    share = np.mean([carry for _, carry, _ in restarted])
+    assert 0.6 < share < 0.85
+
+
 @pytest.mark.parametrize("batches", [stream_batches, window_batches])
 @settings(max_examples=15, deadline=None)
 @given(first=st.integers(0, 30), seed=st.integers(0, 2**31))
