@@ -21,6 +21,9 @@ from shared.layers.recurrences import Recurrence, Tensors
 # the loop itself stops at the real length.
 LENGTH_BUCKET = 32
 
+# The ordinary graph pays for every turn of the loop, so it makes several steps a turn; more than this gain nothing.
+STEPS_A_TURN = 8
+
 
 def run(
     recurrence: Recurrence,
@@ -113,7 +116,7 @@ def _loop(recurrence: Recurrence, compiled: bool):
             return after, (after[0], *factors) if compiled else after
 
         widths = (1, *recurrence.factor_widths) if compiled else (1,) * len(states)
-        return _iterate(step, states, widths, x, steps)
+        return _iterate(step, states, widths, x, steps, turn=1 if compiled else STEPS_A_TURN)
 
     return tf.function(forward, jit_compile=True if compiled else None, autograph=False)
 
@@ -139,13 +142,14 @@ def _loop_back(recurrence: Recurrence, compiled: bool):
                 before = tuple(d + (whole - part) for d, whole, part in zip(before, d_states, through, strict=True))
             return before, d_step
 
-        d_steps, d_states = _iterate(step, d_final, recurrence.step_widths, factors[0], steps, reverse=True)
+        turn = 1 if compiled else STEPS_A_TURN
+        d_steps, d_states = _iterate(step, d_final, recurrence.step_widths, factors[0], steps, turn, reverse=True)
         return d_states, d_steps
 
     return tf.function(backward, jit_compile=True if compiled else None, autograph=False)
 
 
-def _iterate(step, states, widths, sequence, steps, reverse=False):
+def _iterate(step, states, widths, sequence, steps, turn, reverse=False):
     """Repeats `step(t, states) -> (states, saved)`; returns what was saved, stacked, and the last states.
 
     Args:
@@ -154,24 +158,34 @@ def _iterate(step, states, widths, sequence, steps, reverse=False):
         widths: Last dimension of each tensor that the body saves, in units.
         sequence: Any sequence that the body reads, `[time, …]`.
         steps: How many steps to make, at most `time`; what is saved is zero beyond.
+        turn: How many steps to make in one turn of the loop.
         reverse: Whether to go from step `steps - 1` down to 0.
     """
     time = tf.shape(sequence)[0] if sequence.shape[0] is None else sequence.shape[0]
     batch, units = states[0].shape
     arrays = tuple(tf.TensorArray(states[0].dtype, time, element_shape=[batch, width * units]) for width in widths)
 
-    def body(count, states, arrays):
-        t = steps - 1 - count if reverse else count
-        states, saved = step(t, states)
-        return count + 1, states, tuple(array.write(t, value) for array, value in zip(arrays, saved, strict=True))
+    def body_of(count):
+        def body(done, states, arrays):
+            for _ in range(count):
+                t = steps - 1 - done if reverse else done
+                states, saved = step(t, states)
+                arrays = tuple(array.write(t, value) for array, value in zip(arrays, saved, strict=True))
+                done = done + 1
+            return done, states, arrays
 
-    _, states, arrays = tf.while_loop(
-        lambda count, *_: count < steps,
-        body,
-        (tf.constant(0), tuple(states), arrays),
-        parallel_iterations=1,
-        maximum_iterations=time,
-    )
+        return body
+
+    carried = (tf.constant(0), tuple(states), arrays)
+    for count in (turn, 1) if turn > 1 else (1,):
+        carried = tf.while_loop(
+            lambda done, *_, count=count: done + count <= steps,
+            body_of(count),
+            carried,
+            parallel_iterations=1,
+            maximum_iterations=time,
+        )
+    _, states, arrays = carried
     return tuple(array.stack() for array in arrays), states
 
 
