@@ -65,14 +65,16 @@ def _differentiable(recurrence, x, states, weights, mask, steps, compiled, retur
         # Nothing here is for the tape, which would otherwise record the loop a second time.
         x, *rest = (tf.stop_gradient(tensor) for tensor in (x, *rest))
         states, weights = tuple(rest[:count]), tuple(rest[count:])
-        saved, final = _loop(recurrence, compiled)(x, states, weights, mask, steps)
+        forward = _loop(recurrence, compiled, _signature(x, mask))
+        saved, final = forward(x, states, weights, mask, steps)
         outputs = saved[0]
 
         def gradient(*upstream):
             d_outputs, d_final = (upstream[0], upstream[1:]) if return_sequences else (None, upstream)
             factors = saved[1:] if compiled else _recompute(recurrence, x, states, weights, saved)
+            backward = _loop_back(recurrence, compiled, _signature(x, mask, d_outputs))
             kernels = recurrence.transposed(weights)
-            d_states, d_steps = _loop_back(recurrence, compiled)(kernels, d_final, d_outputs, mask, factors, steps)
+            d_states, d_steps = backward(kernels, d_final, d_outputs, mask, factors, steps)
             d_x, d_weights = recurrence.input_and_weight_gradients(states[0], outputs, d_steps, factors)
             return d_x, *d_states, *d_weights
 
@@ -102,8 +104,13 @@ def _fused_sigmoid(z):
     return 0.5 * tf.tanh(0.5 * z) + 0.5
 
 
+def _signature(*tensors):
+    """Returns what a trace depends on: one function for each keeps TensorFlow from warning of many traces of one."""
+    return tuple(None if tensor is None else (tensor.dtype, tuple(tensor.shape)) for tensor in tensors)
+
+
 @functools.cache
-def _loop(recurrence: Recurrence, compiled: bool):
+def _loop(recurrence: Recurrence, compiled: bool, signature: tuple):
     """Returns the loop forward. After the outputs it saves the factors if compiled, else the other states."""
     sigmoid = _fused_sigmoid if compiled else tf.sigmoid
 
@@ -122,7 +129,7 @@ def _loop(recurrence: Recurrence, compiled: bool):
 
 
 @functools.cache
-def _loop_back(recurrence: Recurrence, compiled: bool):
+def _loop_back(recurrence: Recurrence, compiled: bool, signature: tuple):
     """Returns the loop back through time.
 
     `d_states[0]`, once `d_outputs` is added, is the gradient of the loss by the state h_t: the place from which a
