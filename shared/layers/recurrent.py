@@ -1,7 +1,10 @@
 """Recurrent layers for Keras that are fast on a CPU: same weights, same results, same files as Keras's own.
 
-`LSTM` is a subclass of Keras's layer and takes its arguments. Only the loop through time differs: see
-`shared.layers.sequence_loop`. A model saved with these layers opens without this package by mapping them to Keras's:
+`LSTM`, `GRU` and `SimpleRNN` are subclasses of Keras's layers and take their arguments. Only the loop through time
+differs: see `shared.layers.sequence_loop`. Where the arguments or the device ask for what only Keras does (other
+activations, `unroll`, cuDNN on a GPU), Keras does it.
+
+A model saved with these layers opens without this package by mapping them to Keras's:
 `keras.models.load_model(path, custom_objects={"recur>LSTM": keras.layers.LSTM})`.
 """
 
@@ -9,18 +12,21 @@ import keras
 import tensorflow as tf
 
 from shared.layers import sequence_loop
-from shared.layers.recurrences import LSTMRecurrence
+from shared.layers.recurrences import GRURecurrence, LSTMRecurrence, ResetBeforeGRURecurrence, SimpleRecurrence
 
 _TANH = (keras.activations.tanh, keras.ops.tanh, tf.tanh)
 _SIGMOID = (keras.activations.sigmoid, keras.ops.sigmoid, tf.sigmoid)
+_RELU = (keras.activations.relu, keras.ops.relu, tf.nn.relu)
+
+# The loops are traced once for each of these objects, so that all layers of a kind share them.
+_LSTM = LSTMRecurrence()
+_GRU = {True: GRURecurrence(), False: ResetBeforeGRURecurrence()}
+_SIMPLE = {True: SimpleRecurrence(rectified=True), False: SimpleRecurrence(rectified=False)}
 
 
 @keras.saving.register_keras_serializable("recur")
 class LSTM(keras.layers.LSTM):
-    """Long short-term memory: `keras.layers.LSTM`, with a faster loop.
-
-    Takes the arguments of `keras.layers.LSTM`. Where these, or the device, ask for what only Keras does (activations
-    other than tanh and sigmoid, `unroll`, cuDNN on a GPU), Keras does it.
+    """Long short-term memory: `keras.layers.LSTM` with a faster loop.
 
     Example:
         >>> layer = LSTM(64, return_sequences=True)
@@ -28,16 +34,59 @@ class LSTM(keras.layers.LSTM):
         TensorShape([8, 20, 64])
     """
 
-    _recurrence = LSTMRecurrence()
+    def inner_loop(self, sequences, initial_state, mask, training=False):
+        """Runs the loop through time; see `keras.layers.RNN`."""
+        cell = self.cell
+        if not (_is_ours(self) and cell.activation in _TANH and cell.recurrent_activation in _SIGMOID):
+            return super().inner_loop(sequences, initial_state, mask, training=training)
+        bias = None if cell.bias is None else _tensor(cell.bias)
+        weights = (_tensor(cell.recurrent_kernel),)
+        return _run(self, _LSTM, weights, bias, sequences, initial_state, mask, training)
+
+
+@keras.saving.register_keras_serializable("recur")
+class GRU(keras.layers.GRU):
+    """Gated recurrent unit: `keras.layers.GRU` with a faster loop, for both values of `reset_after`.
+
+    Example:
+        >>> layer = GRU(64, return_state=True)
+        >>> [part.shape for part in layer(keras.ops.ones((8, 20, 16)))]
+        [TensorShape([8, 64]), TensorShape([8, 64])]
+    """
 
     def inner_loop(self, sequences, initial_state, mask, training=False):
         """Runs the loop through time; see `keras.layers.RNN`."""
         cell = self.cell
         if not (_is_ours(self) and cell.activation in _TANH and cell.recurrent_activation in _SIGMOID):
             return super().inner_loop(sequences, initial_state, mask, training=training)
-        projected = _project(_dropped(sequences, cell, training), cell, gates=4)
+        kernel, bias = _tensor(cell.recurrent_kernel), None if cell.bias is None else _tensor(cell.bias)
+        if cell.reset_after:
+            bias, inner_bias = (None, tf.zeros_like(kernel[0])) if bias is None else (bias[0], bias[1])
+            weights = (kernel, inner_bias)
+        else:
+            weights = (kernel[:, : 2 * cell.units], kernel[:, 2 * cell.units :])
+        return _run(self, _GRU[cell.reset_after], weights, bias, sequences, initial_state, mask, training)
+
+
+@keras.saving.register_keras_serializable("recur")
+class SimpleRNN(keras.layers.SimpleRNN):
+    """Plain recurrent network: `keras.layers.SimpleRNN` with a faster loop, for tanh and ReLU.
+
+    Example:
+        >>> layer = SimpleRNN(64, activation="relu", recurrent_initializer="identity")
+        >>> layer(keras.ops.ones((8, 20, 16))).shape
+        TensorShape([8, 64])
+    """
+
+    def inner_loop(self, sequences, initial_state, mask, training=False):
+        """Runs the loop through time; see `keras.layers.RNN`."""
+        cell = self.cell
+        rectified = cell.activation in _RELU
+        if not (_is_ours(self) and (rectified or cell.activation in _TANH)):
+            return super().inner_loop(sequences, initial_state, mask, training=training)
+        bias = None if cell.bias is None else _tensor(cell.bias)
         weights = (_tensor(cell.recurrent_kernel),)
-        return _run(self, self._recurrence, projected, initial_state, weights, mask, training)
+        return _run(self, _SIMPLE[rectified], weights, bias, sequences, initial_state, mask, training)
 
 
 def _is_ours(layer) -> bool:
@@ -47,66 +96,70 @@ def _is_ours(layer) -> bool:
     return not tf.config.list_logical_devices("GPU")
 
 
-def _dropped(sequences, cell, training):
-    """Applies the cell's dropout of inputs, one mask for all steps; the cell may have one mask a gate.
+def _run(layer, recurrence, weights, bias, sequences, states, mask, training):
+    """Runs the loop with Keras's conventions on dropout, the order of time, masked outputs and what is returned.
+
+    Args:
+        layer: A layer whose cell has a `kernel`.
+        recurrence: What the cell computes.
+        weights: The recurrent weights, as `recurrence` takes them.
+        bias: The bias of the projected inputs, or None.
+        sequences: `[batch, time, features]`.
+        states: States before the first step, each `[batch, units]`.
+        mask: `[batch, time]`, one such tensor in a list, or None.
+        training: Whether to drop, and to prepare for gradients.
 
     Returns:
-        A list of one `[batch, time, features]` tensor, or of one a gate.
+        The last output, all outputs (batch-major) and a list of the states.
     """
-    mask = cell.get_dropout_mask(sequences[:, 0]) if training and cell.dropout else None
-    if mask is None:
-        return [sequences]
-    return [sequences * gate[:, None] for gate in (mask if isinstance(mask, list) else [mask])]
-
-
-def _project(sequences, cell, gates):
-    """Returns `x W + b` for all steps, time-major, `[time, batch, gates * units]`."""
-    kernel = _tensor(cell.kernel)
-    sequences = [tf.transpose(sequence, [1, 0, 2]) for sequence in sequences]
-    if len(sequences) == 1:
-        projected = _times(sequences[0], kernel)
-    else:
-        pairs = zip(sequences, tf.split(kernel, gates, axis=1), strict=True)
-        projected = tf.concat([_times(sequence, part) for sequence, part in pairs], axis=-1)
-    return projected if cell.bias is None else tf.nn.bias_add(projected, _tensor(cell.bias))
-
-
-def _tensor(variable):
-    """Returns the value of a weight in the layer's compute type, as a tensor and never as a `tf.Variable`."""
-    return tf.convert_to_tensor(keras.ops.convert_to_tensor(variable))
-
-
-def _times(sequence, kernel):
-    """Multiplies `[time, batch, features]` by `[features, columns]` as one product of matrices."""
-    shape = tf.shape(sequence)
-    product = tf.matmul(tf.reshape(sequence, [-1, kernel.shape[0]]), kernel)
-    product = tf.reshape(product, [shape[0], shape[1], kernel.shape[1]])
-    product.set_shape([*sequence.shape[:2], kernel.shape[1]])
-    return product
-
-
-def _run(layer, recurrence, projected, states, weights, mask, training):
-    """Runs the loop with Keras's conventions about time order, masked outputs and what is returned.
-
-    Returns:
-        The last output, all outputs (batch-major) and the states.
-    """
-    if isinstance(mask, (list, tuple)):
-        mask = mask[0]
-    if mask is not None:
-        mask = tf.transpose(tf.cast(mask, tf.bool))[:, :, None]
-    if layer.go_backwards:
-        projected = tf.reverse(projected, [0])
-        mask = None if mask is None else tf.reverse(mask, [0])
+    sequences = [_time_major(sequence, layer.go_backwards) for sequence in _dropped(sequences, layer.cell, training)]
+    projected = _project(sequences, _tensor(layer.cell.kernel), bias)
+    mask = mask[0] if isinstance(mask, (list, tuple)) else mask
+    mask = None if mask is None else _time_major(tf.cast(mask, tf.bool)[:, :, None], layer.go_backwards)
     outputs, states = sequence_loop.run(
-        recurrence, projected, tuple(states), weights, mask, bool(training), layer.return_sequences
+        recurrence, projected, tuple(states), weights, mask, training is True, layer.return_sequences
     )
     last = states[0]
     if mask is not None:
         # Keras shows a masked step the output before it, and zeros where there was none; or always zeros.
         shown = mask if layer.zero_output_for_mask else tf.cumsum(tf.cast(mask, tf.int32)) > 0
         last = tf.where(shown[-1], last, tf.zeros_like(last))
-        if outputs is not None:
-            outputs = tf.where(shown, outputs, tf.zeros_like(outputs))
-    outputs = last[:, None] if outputs is None else tf.transpose(outputs, [1, 0, 2])
+        outputs = None if outputs is None else tf.where(shown, outputs, tf.zeros_like(outputs))
+    outputs = last[:, None] if outputs is None else _time_major(outputs)
     return last, outputs, list(states)
+
+
+def _dropped(sequences, cell, training):
+    """Applies the cell's dropout of inputs, the same at all steps.
+
+    Returns:
+        A list of one `[batch, time, features]` tensor, or of one a gate where the cell drops for each gate.
+    """
+    mask = cell.get_dropout_mask(sequences[:, 0]) if training and 0 < cell.dropout < 1 else None
+    if mask is None:
+        return [sequences]
+    return [sequences * gate[:, None] for gate in (mask if isinstance(mask, list) else [mask])]
+
+
+def _project(sequences, kernel, bias):
+    """Returns `x W + b` for all steps in one product, or in one a gate: `[time, batch, gates * units]`."""
+    shape = tf.shape(sequences[0])
+    kernels = tf.split(kernel, len(sequences), axis=1)
+    flat = [tf.reshape(sequence, [-1, sequence.shape[-1]]) for sequence in sequences]
+    projected = [tf.matmul(sequence, part) for sequence, part in zip(flat, kernels, strict=True)]
+    projected = projected[0] if len(projected) == 1 else tf.concat(projected, axis=-1)
+    projected = projected if bias is None else tf.nn.bias_add(projected, bias)
+    projected = tf.reshape(projected, [shape[0], shape[1], kernel.shape[1]])
+    projected.set_shape([*sequences[0].shape[:2], kernel.shape[1]])
+    return projected
+
+
+def _time_major(tensor, go_backwards=False):
+    """Exchanges the first two axes of three, and reverses time where asked."""
+    tensor = tf.transpose(tensor, [1, 0, 2])
+    return tf.reverse(tensor, [0]) if go_backwards else tensor
+
+
+def _tensor(variable):
+    """Returns the value of a weight in the layer's compute type, as a tensor and never as a `tf.Variable`."""
+    return tf.convert_to_tensor(keras.ops.convert_to_tensor(variable))

@@ -21,6 +21,9 @@ from shared.layers.recurrences import Recurrence, Tensors
 # the loop itself stops at the real length.
 LENGTH_BUCKET = 32
 
+# The ordinary graph pays for every turn of the loop, so it makes several steps a turn; more than this gain nothing.
+STEPS_A_TURN = 8
+
 
 def run(
     recurrence: Recurrence,
@@ -62,14 +65,16 @@ def _differentiable(recurrence, x, states, weights, mask, steps, compiled, retur
         # Nothing here is for the tape, which would otherwise record the loop a second time.
         x, *rest = (tf.stop_gradient(tensor) for tensor in (x, *rest))
         states, weights = tuple(rest[:count]), tuple(rest[count:])
-        saved, final = _loop(recurrence, compiled)(x, states, weights, mask, steps)
+        forward = _loop(recurrence, compiled, _signature(x, mask))
+        saved, final = forward(x, states, weights, mask, steps)
         outputs = saved[0]
 
         def gradient(*upstream):
             d_outputs, d_final = (upstream[0], upstream[1:]) if return_sequences else (None, upstream)
             factors = saved[1:] if compiled else _recompute(recurrence, x, states, weights, saved)
+            backward = _loop_back(recurrence, compiled, _signature(x, mask, d_outputs))
             kernels = recurrence.transposed(weights)
-            d_states, d_steps = _loop_back(recurrence, compiled)(kernels, d_final, d_outputs, mask, factors, steps)
+            d_states, d_steps = backward(kernels, d_final, d_outputs, mask, factors, steps)
             d_x, d_weights = recurrence.input_and_weight_gradients(states[0], outputs, d_steps, factors)
             return d_x, *d_states, *d_weights
 
@@ -99,8 +104,13 @@ def _fused_sigmoid(z):
     return 0.5 * tf.tanh(0.5 * z) + 0.5
 
 
+def _signature(*tensors):
+    """Returns what a trace depends on: one function for each keeps TensorFlow from warning of many traces of one."""
+    return tuple(None if tensor is None else (tensor.dtype, tuple(tensor.shape)) for tensor in tensors)
+
+
 @functools.cache
-def _loop(recurrence: Recurrence, compiled: bool):
+def _loop(recurrence: Recurrence, compiled: bool, signature: tuple):
     """Returns the loop forward. After the outputs it saves the factors if compiled, else the other states."""
     sigmoid = _fused_sigmoid if compiled else tf.sigmoid
 
@@ -113,13 +123,13 @@ def _loop(recurrence: Recurrence, compiled: bool):
             return after, (after[0], *factors) if compiled else after
 
         widths = (1, *recurrence.factor_widths) if compiled else (1,) * len(states)
-        return _iterate(step, states, widths, x, steps)
+        return _iterate(step, states, widths, x, steps, turn=1 if compiled else STEPS_A_TURN)
 
     return tf.function(forward, jit_compile=True if compiled else None, autograph=False)
 
 
 @functools.cache
-def _loop_back(recurrence: Recurrence, compiled: bool):
+def _loop_back(recurrence: Recurrence, compiled: bool, signature: tuple):
     """Returns the loop back through time.
 
     `d_states[0]`, once `d_outputs` is added, is the gradient of the loss by the state h_t: the place from which a
@@ -139,13 +149,14 @@ def _loop_back(recurrence: Recurrence, compiled: bool):
                 before = tuple(d + (whole - part) for d, whole, part in zip(before, d_states, through, strict=True))
             return before, d_step
 
-        d_steps, d_states = _iterate(step, d_final, recurrence.step_widths, factors[0], steps, reverse=True)
+        turn = 1 if compiled else STEPS_A_TURN
+        d_steps, d_states = _iterate(step, d_final, recurrence.step_widths, factors[0], steps, turn, reverse=True)
         return d_states, d_steps
 
     return tf.function(backward, jit_compile=True if compiled else None, autograph=False)
 
 
-def _iterate(step, states, widths, sequence, steps, reverse=False):
+def _iterate(step, states, widths, sequence, steps, turn, reverse=False):
     """Repeats `step(t, states) -> (states, saved)`; returns what was saved, stacked, and the last states.
 
     Args:
@@ -154,24 +165,34 @@ def _iterate(step, states, widths, sequence, steps, reverse=False):
         widths: Last dimension of each tensor that the body saves, in units.
         sequence: Any sequence that the body reads, `[time, …]`.
         steps: How many steps to make, at most `time`; what is saved is zero beyond.
+        turn: How many steps to make in one turn of the loop.
         reverse: Whether to go from step `steps - 1` down to 0.
     """
     time = tf.shape(sequence)[0] if sequence.shape[0] is None else sequence.shape[0]
     batch, units = states[0].shape
     arrays = tuple(tf.TensorArray(states[0].dtype, time, element_shape=[batch, width * units]) for width in widths)
 
-    def body(count, states, arrays):
-        t = steps - 1 - count if reverse else count
-        states, saved = step(t, states)
-        return count + 1, states, tuple(array.write(t, value) for array, value in zip(arrays, saved, strict=True))
+    def body_of(count):
+        def body(done, states, arrays):
+            for _ in range(count):
+                t = steps - 1 - done if reverse else done
+                states, saved = step(t, states)
+                arrays = tuple(array.write(t, value) for array, value in zip(arrays, saved, strict=True))
+                done = done + 1
+            return done, states, arrays
 
-    _, states, arrays = tf.while_loop(
-        lambda count, *_: count < steps,
-        body,
-        (tf.constant(0), tuple(states), arrays),
-        parallel_iterations=1,
-        maximum_iterations=time,
-    )
+        return body
+
+    carried = (tf.constant(0), tuple(states), arrays)
+    for count in (turn, 1) if turn > 1 else (1,):
+        carried = tf.while_loop(
+            lambda done, *_, count=count: done + count <= steps,
+            body_of(count),
+            carried,
+            parallel_iterations=1,
+            maximum_iterations=time,
+        )
+    _, states, arrays = carried
     return tuple(array.stack() for array in arrays), states
 
 
