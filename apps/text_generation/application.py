@@ -83,7 +83,7 @@ class TextGeneration(application.Application[TextGenerationConfig, "Corpus", "Vo
         ),
         "default": TextGenerationConfig(epochs=5, learning_rate=3e-3, weight_decay=0.01, ema_momentum=0.995),
         "best": TextGenerationConfig(
-            epochs=20, layers=2, dropout=0.5, learning_rate=2e-3, weight_decay=0.01, ema_momentum=0.998
+            epochs=16, layers=2, dropout=0.5, learning_rate=2e-3, weight_decay=0.01, ema_momentum=0.998
         ),
     }
 

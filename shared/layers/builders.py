@@ -7,13 +7,13 @@ from typing import Any
 
 import keras
 
-from shared.layers.recurrent import LSTM
+from shared.layers.recurrent import GRU, LSTM, SimpleRNN
 from shared.layers.stack import RecurrentStack
 
 CELLS: dict[str, type[keras.layers.RNN]] = {
-    "simple_rnn": keras.layers.SimpleRNN,
+    "simple_rnn": SimpleRNN,
     "lstm": LSTM,
-    "gru": keras.layers.GRU,
+    "gru": GRU,
 }
 
 
