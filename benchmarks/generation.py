@@ -117,7 +117,8 @@ def main() -> None:
         rates = "  ".join(f"{name} {rate:,}" for name, rate in values["characters_per_second"].items())
         print(f"{batch}: characters a second: {rates}")
         print(
-            f"    in graph: {values['in_graph_over_compiled_step']} × compiled step, {values['in_graph_over_eager']} × eager"
+            f"    in graph: {values['in_graph_over_compiled_step']} × compiled step, "
+            f"{values['in_graph_over_eager']} × eager"
         )
 
 

@@ -6,6 +6,7 @@ import datetime
 import importlib.metadata
 import io
 import json
+import math
 import platform
 import sys
 from collections.abc import Iterator, Sequence
@@ -89,17 +90,17 @@ def _fit(application: Application, run: Run, config: TrainingConfig, corpus: Any
     seconds = trainer.seconds_per_step()
     left = total - trainer.progress.step
     note(
-        f"{run.label}: {model.count_params():,} parameters, {left:,} steps of about {seconds * 1000:.0f} ms: "
+        f"{run.label}: {parameters(model):,} parameters, {left:,} steps of about {seconds * 1000:.0f} ms: "
         f"about {seconds * left / 60:.1f} minutes, and validation"
     )
     try:
         with tqdm.tqdm(total=total, initial=trainer.progress.step, unit="step", file=sys.stderr, disable=None) as bar:
             trainer.train(bar)
-    except training.TrainingStoppedError:
-        note(
-            f"stopped after step {trainer.progress.step:,}; "
-            f"continue: python -m apps.{application.name} train --resume {run.label}"
-        )
+    except (training.TrainingStoppedError, OSError) as stop:
+        again = f"python -m apps.{application.name} train --resume {run.label}"
+        note(f"stopped at step {trainer.progress.step:,}; continue: {again}")
+        if isinstance(stop, OSError):
+            raise
         raise KeyboardInterrupt from None
     plots.training_curves(run)
     run.write_record(
@@ -107,13 +108,18 @@ def _fit(application: Application, run: Run, config: TrainingConfig, corpus: Any
         | {
             "finished": datetime.datetime.now().isoformat(timespec="seconds"),
             "train_seconds": round(trainer.progress.seconds, 1),
-            "parameters": best.count_params(),
+            "parameters": parameters(best),
         }
     )
     note(
         f"trained in {trainer.progress.seconds / 60:.1f} minutes; "
         f"next: python -m apps.{application.name} evaluate {run.label}"
     )
+
+
+def parameters(model: keras.Model) -> int:
+    """Weights that training sets."""
+    return sum(math.prod(variable.shape) for variable in model.trainable_variables)
 
 
 def load(application: Application, run: Run) -> Trained:
@@ -144,7 +150,7 @@ def evaluate(
         "data": source or record["data"]["source"],
         "split": result.split,
         "examples": result.examples,
-        "parameters": trained.model.count_params(),
+        "parameters": parameters(trained.model),
         "train_seconds": record.get("train_seconds", 0.0),
         "metrics": dict(result.metrics),
         "baselines": {name: dict(values) for name, values in result.baselines.items()},

@@ -81,7 +81,7 @@ class TextGeneration(application.Application[TextGenerationConfig, "Corpus", "Vo
         "quick": TextGenerationConfig(
             epochs=4, steps_per_epoch=350, window=32, units=256, learning_rate=6e-3, dropout=0.0, warmup_steps=50
         ),
-        "default": TextGenerationConfig(epochs=5, learning_rate=3e-3, weight_decay=0.01, ema_momentum=0.995),
+        "default": TextGenerationConfig(epochs=8, learning_rate=3e-3, weight_decay=0.01, ema_momentum=0.995),
         "best": TextGenerationConfig(
             epochs=16, layers=2, dropout=0.5, learning_rate=2e-3, weight_decay=0.01, ema_momentum=0.998
         ),

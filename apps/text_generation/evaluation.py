@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+import tqdm
 
 from apps.text_generation.data import Corpus, Vocabulary
 from apps.text_generation.model import CharacterLanguageModel
@@ -95,7 +96,7 @@ class Reader:
             float32 [rows, length - 1] in nats, and the states before the last symbol.
         """
         found = []
-        for begin in range(0, rows.shape[1] - 1, self.chunk):
+        for begin in tqdm.trange(0, rows.shape[1] - 1, self.chunk, disable=None, leave=False, desc="reading"):
             part = rows[:, begin : begin + self.chunk + 1]
             nats, states = self._nats(tf.constant(part[:, :-1]), tf.constant(part[:, 1:]), states)
             found.append(nats.numpy())

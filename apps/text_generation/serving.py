@@ -32,7 +32,8 @@ class TextGenerator(tf.Module):
 
     def __init__(self, model: CharacterLanguageModel, vocabulary: Vocabulary, context: int):
         super().__init__()
-        self._owned = [variable.value for variable in model.variables]  # without this the export loads and cannot run
+        # Without these the export loads and cannot run. The states that training carries are not for it.
+        self._owned = [variable.value for variable in model.trainable_variables]
         self._model: Callable[[], CharacterLanguageModel] = lambda: model  # hidden: Keras would be saved along
         self._points = np.array([ord(character) for character in vocabulary.characters], np.int32)
         self._characters = np.array(["", *vocabulary.characters], dtype=object)
