@@ -1,0 +1,1 @@
+"""Measurements: speed beside peers, and published tables reproduced."""
