@@ -4,8 +4,9 @@
 
 * In training the loop is one XLA program: no cost per operation and step, and the elementwise work of a step fused. It
   saves the factors of back propagation as it goes.
-* Otherwise the loop is an ordinary graph, which every TensorFlow runtime can load. It saves the states only; should
-  gradients be asked for, the activations of all steps are computed again, in one product.
+* Otherwise the loop is an ordinary graph, which every TensorFlow runtime can load. It saves nothing; should gradients
+  be asked for all the same, the loop runs again to save the states, and the activations of all steps follow in one
+  product.
 
 Both ways give exact gradients. All sequences here are time-major.
 """
@@ -65,20 +66,24 @@ def _differentiable(recurrence, x, states, weights, mask, steps, compiled, retur
         # Nothing here is for the tape, which would otherwise record the loop a second time.
         x, *rest = (tf.stop_gradient(tensor) for tensor in (x, *rest))
         states, weights = tuple(rest[:count]), tuple(rest[count:])
-        forward = _loop(recurrence, compiled, _signature(x, mask))
+        forward = _loop(recurrence, compiled, int(return_sequences), _signature(x, mask))
         saved, final = forward(x, states, weights, mask, steps)
-        outputs = saved[0]
 
         def gradient(*upstream):
             d_outputs, d_final = (upstream[0], upstream[1:]) if return_sequences else (None, upstream)
-            factors = saved[1:] if compiled else _recompute(recurrence, x, states, weights, saved)
+            if compiled:
+                outputs, *factors = saved
+            else:
+                again = _loop(recurrence, False, count, _signature(x, mask))
+                outputs, *others = again(x, states, weights, mask, steps)[0]
+                factors = _recompute(recurrence, x, states, weights, (outputs, *others))
             backward = _loop_back(recurrence, compiled, _signature(x, mask, d_outputs))
             kernels = recurrence.transposed(weights)
-            d_states, d_steps = backward(kernels, d_final, d_outputs, mask, factors, steps)
+            d_states, d_steps = backward(kernels, d_final, d_outputs, mask, tuple(factors), steps)
             d_x, d_weights = recurrence.input_and_weight_gradients(states[0], outputs, d_steps, factors)
             return d_x, *d_states, *d_weights
 
-        return (outputs, *final) if return_sequences else final, gradient
+        return (saved[0], *final) if return_sequences else final, gradient
 
     results = loop(x, *states, *weights)
     return (results[0], tuple(results[1:])) if return_sequences else (None, tuple(results))
@@ -110,8 +115,8 @@ def _signature(*tensors):
 
 
 @functools.cache
-def _loop(recurrence: Recurrence, compiled: bool, signature: tuple):
-    """Returns the loop forward. After the outputs it saves the factors if compiled, else the other states."""
+def _loop(recurrence: Recurrence, compiled: bool, save: int, signature: tuple):
+    """Returns the loop forward. It saves outputs and factors if compiled, else the first `save` states."""
     sigmoid = _fused_sigmoid if compiled else tf.sigmoid
 
     def forward(x, states, weights, mask, steps):
@@ -120,9 +125,9 @@ def _loop(recurrence: Recurrence, compiled: bool, signature: tuple):
             factors = recurrence.derivatives(states, activations) if compiled else ()
             if mask is not None:
                 after = tuple(tf.where(mask[t], new, old) for new, old in zip(after, states, strict=True))
-            return after, (after[0], *factors) if compiled else after
+            return after, (after[0], *factors) if compiled else after[:save]
 
-        widths = (1, *recurrence.factor_widths) if compiled else (1,) * len(states)
+        widths = (1, *recurrence.factor_widths) if compiled else (1,) * save
         return _iterate(step, states, widths, x, steps, turn=1 if compiled else STEPS_A_TURN)
 
     return tf.function(forward, jit_compile=True if compiled else None, autograph=False)
