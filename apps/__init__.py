@@ -1,20 +1,22 @@
 """The applications: one folder each, found by name."""
 
 import importlib
+import importlib.util
 import os
 import pkgutil
 from collections.abc import Sequence
 from typing import Any
 
 from shared.application import Application
-from shared.errors import InputError
+from shared.errors import InputError, suggestion
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before TensorFlow is first imported: its start-up notes are noise
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow is first imported: its start-up notes are noise
 
 
 def applications() -> dict[str, Application[Any, Any, Any]]:
     """Every application by name: each folder here with an `application` module."""
-    names = sorted(module.name for module in pkgutil.iter_modules(__path__) if module.ispkg)
+    packages = sorted(module.name for module in pkgutil.iter_modules(__path__) if module.ispkg)
+    names = [name for name in packages if importlib.util.find_spec(f"apps.{name}.application")]
     return {name: importlib.import_module(f"apps.{name}.application").APPLICATION for name in names}
 
 
@@ -27,5 +29,6 @@ def choose(names: Sequence[str]) -> list[Application[Any, Any, Any]]:
     known = applications()
     for name in names:
         if name not in known:
-            raise InputError(f"there is no application {name!r}; there are: {', '.join(known)}")
+            hint = suggestion(name, known, f"there are: {', '.join(known)}")
+            raise InputError(f"there is no application {name!r}; {hint}")
     return [known[name] for name in names or known]

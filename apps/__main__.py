@@ -9,7 +9,9 @@ from typing import Annotated
 import tyro
 
 import apps
-from shared.cli import guarded, import_late, parse
+from shared.cli import guarded, import_late
+from shared.errors import InputError
+from shared.usage import first_word, parse
 
 PROGRAM = "python -m apps"
 
@@ -38,7 +40,8 @@ class Runs:
     """Show the traceback of an error."""
 
 
-Command = Annotated[Demo, tyro.conf.subcommand("demo")] | Annotated[Runs, tyro.conf.subcommand("runs")]
+COMMANDS = {"demo": Demo, "runs": Runs}
+OVERVIEW = Annotated[Demo, tyro.conf.subcommand("demo")] | Annotated[Runs, tyro.conf.subcommand("runs")]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -55,14 +58,19 @@ def _dispatch(words: list[str]) -> None:
             print(f"{name:{width}}  {application.summary}")  # noqa: T201
         print(f"\npython -m apps.NAME train | evaluate | predict | export   ({PROGRAM} --help for what spans all)")  # noqa: T201
         return
-    command = parse(Command, words, PROGRAM, description="Commands over all applications.")
+    if words[0] in applications:
+        raise InputError(f"{words[0]} is an application; say: python -m apps.{' '.join(words)}")
+    name = first_word(words, COMMANDS, PROGRAM)
+    if name is None:
+        parse(OVERVIEW, words, PROGRAM, description="Commands over all applications.")
+        return
+    command = parse(COMMANDS[name], words[1:], f"{PROGRAM} {name}")
     if isinstance(command, Demo):
         chosen = apps.choose(command.only)
         import_late("shared.demo").demo(chosen, command.to)
     else:
-        import_late("shared.overview").show_runs(
-            apps.choose((command.name,) if command.name else ()), as_json=command.json
-        )
+        chosen = apps.choose([command.name] if command.name else [])
+        import_late("shared.overview").show_runs(chosen, as_json=command.json)
 
 
 if __name__ == "__main__":

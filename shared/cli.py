@@ -5,7 +5,6 @@ import dataclasses
 import importlib
 import io
 import os
-import re
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
@@ -17,6 +16,7 @@ import tyro
 from shared.application import Application, PresetName
 from shared.config import TrainingConfig, checked
 from shared.errors import InputError
+from shared.usage import HELP, first_word, parse
 
 OK, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 
@@ -27,6 +27,13 @@ class _Early:
 
     preset: PresetName = "default"
     resume: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class _Resume:
+    """All that may be said beside a run to continue."""
+
+    resume: str
     debug: bool = False
 
 
@@ -46,6 +53,8 @@ def main(application: Application, arguments: Sequence[str] | None = None) -> in
 
 def guarded(command: Callable[[], Any], debug: bool) -> int:
     """Runs a command and turns every error into one line on standard error and an exit status."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # what names a file may be no text
     try:
         command()
         sys.stdout.flush()
@@ -98,37 +107,13 @@ def import_late(name: str) -> Any:
         return importlib.import_module(name)
 
 
-def parse(command_type: Any, words: Sequence[str], program: str, **options: Any) -> Any:
-    """Parses words with tyro; its boxes for bad usage become one line.
-
-    Raises:
-        InputError: Bad usage, with tyro's suggestion of the nearest flag.
-    """
-    complaint = io.StringIO()
-    try:
-        with contextlib.redirect_stderr(complaint):
-            return tyro.cli(command_type, args=list(words), prog=program, **options)
-    except SystemExit as stop:
-        if not stop.code:
-            raise
-        raise InputError(_one_line(complaint.getvalue(), program)) from None
-
-
-def _one_line(box: str, program: str) -> str:
-    lines = [re.sub(r"\x1b\[[0-9;]*m", "", line).strip("│╭╮╰╯ \n") for line in box.splitlines()]
-    lines = [line for line in lines if line and not line.startswith(("For full helptext", "in python", "python -m"))]
-    lines = [line for line in lines if not re.fullmatch(r"─+.*─+|─+", line)]
-    suggested = re.search(r"Perhaps you meant:\s*(--[\w-]+)", " ".join(lines))
-    text = " ".join(lines).split("Perhaps you meant:")[0].split("Argument helptext:")[0].strip()
-    hint = f"did you mean {suggested[1]}?" if suggested else f"see {program} --help"
-    return f"{text[:1].lower()}{text[1:]}; {hint}"
-
-
 _RunArgument = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
 
 
 @dataclasses.dataclass(frozen=True)
 class _Evaluate:
+    """Measure a run beside its baselines; writes metrics.json and plots."""
+
     run: _RunArgument
     """A run directory, or `latest`."""
     data: str | None = None
@@ -141,6 +126,8 @@ class _Evaluate:
 
 @dataclasses.dataclass(frozen=True)
 class _Export:
+    """Write a SavedModel that TensorFlow Serving answers raw requests with."""
+
     run: _RunArgument
     """A run directory, or `latest`."""
     to: Path = Path("saved_models")
@@ -162,7 +149,7 @@ def _train_type(application: Application, defaults: TrainingConfig) -> type:
         "data": "`sample` (packaged real data), the name of a TensorFlow dataset, or a path.",
         "preset": "Settings to start from; every one can be changed by its own flag.",
         "out": "Run directory to make; by default runs/NAME/YYYYMMDD-HHMMSS.",
-        "resume": "Run to continue, with its own settings; it ends as if it had never been stopped.",
+        "resume": "Run to continue, alone: it keeps its settings and ends as if it had never been stopped.",
         "debug": "Show the traceback of an error.",
     }
     annotated = [
@@ -170,7 +157,7 @@ def _train_type(application: Application, defaults: TrainingConfig) -> type:
         for name, kind, default in fields
     ]
     made = dataclasses.make_dataclass("Train", annotated, frozen=True)
-    made.__doc__ = f"Train {application.name} ({application.summary})."
+    made.__doc__ = f"Train ({application.summary})."
     return made
 
 
@@ -196,53 +183,78 @@ def _predict_type(application: Application) -> type:
         ("debug", Annotated[bool, tyro.conf.arg(help="Show the traceback.")], dataclasses.field(default=False)),
     ]
     made = dataclasses.make_dataclass("Predict", fields, frozen=True)
-    made.__doc__ = f"Answer inputs ({application.summary})."
+    made.__doc__ = "Answer inputs with a run."
     return made
 
 
 def _dispatch(application: Application, words: list[str]) -> None:
     program = f"python -m apps.{application.name}"
-    defaults: TrainingConfig = application.presets["default"]
-    if words[:1] == ["train"]:
-        early, _ = parse(_Early, words[1:], program, add_help=False, return_unknown_args=True)
-        defaults = application.presets[early.preset]
-        if early.resume:
-            defaults = import_late("shared.commands").run_config(application, early.resume)
-    commands_by_name = {
-        "train": _train_type(application, defaults),
+    commands = {"train": _train, "evaluate": _evaluate, "predict": _predict, "export": _export}
+    name = first_word(words, commands, program)
+    if name is None:
+        parse(_overview(application), words, program, description=application.summary)
+    else:
+        commands[name](application, words[1:], f"{program} {name}")
+
+
+def _overview(application: Application) -> Any:
+    """What `--help` alone shows."""
+    kinds = {
+        "train": _train_type(application, application.presets["default"]),
         "evaluate": _Evaluate,
         "predict": _predict_type(application),
         "export": _Export,
     }
-    descriptions = {
-        "train": f"Train ({application.summary}).",
-        "evaluate": "Measure a run beside its baselines; writes metrics.json and plots.",
-        "predict": "Answer inputs with a run.",
-        "export": "Write a SavedModel that TensorFlow Serving answers raw requests with.",
-    }
     union: Any = None
-    for name, kind in commands_by_name.items():
-        kind.__doc__ = descriptions[name]
-        choice = Annotated[kind, tyro.conf.subcommand(name, description=descriptions[name])]
+    for name, kind in kinds.items():
+        choice = Annotated[kind, tyro.conf.subcommand(name, description=kind.__doc__)]
         union = choice if union is None else union | choice
-    command = parse(union, words, program, description=application.summary)
-    config = checked(command.config) if isinstance(command, commands_by_name["train"]) else None
-    commands = import_late("shared.commands")
-    match type(command).__name__:
-        case "Train":
-            if command.resume:
-                if config != defaults or command.out:
-                    raise InputError(
-                        "a resumed run keeps its settings and its folder; leave out every flag but --resume"
-                    )
-                commands.resume(application, command.resume)
-            else:
-                commands.train(application, command.data, config, command.preset, command.out)
-        case "_Evaluate":
-            commands.evaluate(application, command.run, command.data, as_json=command.json)
-        case "Predict":
-            commands.predict(
-                application, command.run, command.inputs or None, command.options, command.json, command.output
-            )
-        case "_Export":
-            commands.export(application, command.run, command.to)
+    return union
+
+
+def _train(application: Application, words: list[str], program: str) -> None:
+    early, _ = parse(_Early, words, program, add_help=False, return_unknown_args=True)
+    if early.resume is not None and not HELP & set(words):
+        try:
+            parse(_Resume, words, program)
+        except InputError:
+            message = "a resumed run keeps its settings, data and folder; leave out every flag but --resume"
+            raise InputError(message) from None
+        import_late("shared.commands").resume(application, early.resume)
+        return
+    command = parse(_train_type(application, application.presets[early.preset]), words, program)
+    config = checked(command.config)
+    import_late("shared.commands").train(application, command.data, config, early.preset, command.out)
+
+
+def _evaluate(application: Application, words: list[str], program: str) -> None:
+    command = parse(_Evaluate, words, program)
+    import_late("shared.commands").evaluate(application, command.run, command.data, as_json=command.json)
+
+
+def _predict(application: Application, words: list[str], program: str) -> None:
+    try:
+        command = parse(_predict_type(application), words, program)
+    except InputError as error:
+        if "unrecognized" not in str(error) or "--" in words:
+            raise
+        raise InputError(f"{error} (an INPUT that begins with a hyphen goes after --)") from None
+    options = checked(command.options)
+    if command.output is not None:
+        _check_output(command.output)
+    inputs = command.inputs or None
+    import_late("shared.commands").predict(application, command.run, inputs, options, command.json, command.output)
+
+
+def _check_output(path: Path) -> None:
+    if path.suffix not in (".csv", ".jsonl"):
+        raise InputError(f"--output {path} should end in .csv or .jsonl")
+    if not path.parent.is_dir():
+        raise InputError(f"there is no folder {path.parent} for --output {path}; make it first")
+    if path.is_dir():
+        raise InputError(f"--output {path} is a folder; name a file")
+
+
+def _export(application: Application, words: list[str], program: str) -> None:
+    command = parse(_Export, words, program)
+    import_late("shared.commands").export(application, command.run, command.to)

@@ -9,18 +9,20 @@ import json
 import math
 import platform
 import sys
-from collections.abc import Iterator, Sequence
+import zipfile
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import keras
 import rich.console
+import rich.markup
 import rich.table
 import tqdm
 
 from shared import plots, training
 from shared.answers import answers, ask_module
-from shared.application import Application, PresetName, Trained
+from shared.application import Application, Datasets, PresetName, Trained
 from shared.config import TrainingConfig, checked, config_from_dict
 from shared.errors import InputError
 from shared.runs import Run, atomically, create_run, open_run, write_json
@@ -35,8 +37,11 @@ def note(text: str) -> None:
 
 def run_config(application: Application, name: str) -> TrainingConfig:
     """The settings that a run was trained with."""
-    record = open_run(application.name, name).read_record()
-    return config_from_dict(type(application.presets["default"]), record["config"])
+    run = open_run(application.name, name)
+    try:
+        return config_from_dict(type(application.presets["default"]), run.read_record()["config"])
+    except InputError as error:
+        raise InputError(f"{run.path / 'config.json'}: {error}") from None
 
 
 def train(
@@ -45,6 +50,7 @@ def train(
     """Trains from the start; nothing is written before the data is known to be good."""
     corpus = application.read(source, config)
     assets = application.fit_assets(corpus, config)
+    models = _build_twice(application, config, assets)
     run = create_run(application.name, out)
     application.write_assets(assets, run.assets)
     run.write_record(
@@ -59,7 +65,7 @@ def train(
             "finished": None,
         }
     )
-    _fit(application, run, config, corpus, assets)
+    _fit(application, run, config, application.datasets(corpus, assets, config), models)
     return run
 
 
@@ -72,14 +78,27 @@ def resume(application: Application, name: str) -> Run:
     corpus = application.read(record["data"]["source"], config)
     if corpus.fingerprint != record["data"]["fingerprint"]:
         raise InputError(f"the data at {record['data']['source']} is not what {run.path} was trained on; train anew")
-    _fit(application, run, config, corpus, application.read_assets(run.assets))
+    assets = _read_assets(application, run)
+    models = _build_twice(application, config, assets)
+    _fit(application, run, config, application.datasets(corpus, assets, config), models)
     return run
 
 
-def _fit(application: Application, run: Run, config: TrainingConfig, corpus: Any, assets: Any) -> None:
+def _build_twice(application: Application, config: TrainingConfig, assets: Any) -> tuple[keras.Model, keras.Model]:
+    """The model that learns, and the one that keeps the best weights."""
     keras.utils.set_random_seed(config.seed)
-    data = application.datasets(corpus, assets, config)
-    best, model = application.build(config, assets), application.build(config, assets)
+    best = application.build(config, assets)
+    return application.build(config, assets), best
+
+
+def _fit(
+    application: Application,
+    run: Run,
+    config: TrainingConfig,
+    data: Datasets,
+    models: tuple[keras.Model, keras.Model],
+) -> None:
+    model, best = models
     total = training.steps_per_epoch(config, data) * config.epochs
     model.compile(training.build_optimizer(config, total), jit_compile=False, **application.objective(config))
     logger = keras.callbacks.TensorBoard(str(run.path / "logs"), write_graph=False)
@@ -124,16 +143,26 @@ def parameters(model: keras.Model) -> int:
 
 def load(application: Application, run: Run) -> Trained:
     """The best model of a run, with its configuration and assets."""
-    config = run_config(application, run.label)
-    assets = application.read_assets(run.assets)
+    config, assets = run_config(application, run.label), _read_assets(application, run)
     if not run.model.exists():
         raise InputError(f"{run.path} has no trained model yet; continue it with train --resume {run.label}")
     model = application.build(config, assets)
     try:
         model.load_weights(run.model)
-    except (ValueError, OSError, KeyError) as error:
-        raise InputError(f"{run.model} is damaged ({str(error).splitlines()[0]}); copy the run again") from None
+    except (ValueError, OSError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0].split(" Example error message")[0]
+        raise InputError(f"{run.model} is damaged ({reason}); copy the run again, or train another") from None
     return Trained(config, assets, model)
+
+
+def _read_assets(application: Application, run: Run) -> Any:
+    try:
+        return application.read_assets(run.assets)
+    except InputError:
+        raise
+    except (LookupError, TypeError, ValueError, OSError) as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise InputError(f"{run.assets} is damaged ({reason}); copy the run again, or train another") from None
 
 
 def evaluate(
@@ -160,7 +189,10 @@ def evaluate(
     if as_json:
         print(json.dumps(metrics, ensure_ascii=False))  # noqa: T201
     else:
-        rich.console.Console().print(metrics_table(metrics))
+        console = rich.console.Console()
+        console.print(metrics_table(metrics))
+        for name, value in metrics["details"].items():
+            console.print(f"{name}: {value:.4f}" if isinstance(value, float) else f"{name}: {value}", highlight=False)
         note(f"written: {run.path / 'metrics.json'}, pictures in {run.plots}")
     return metrics
 
@@ -168,7 +200,7 @@ def evaluate(
 def metrics_table(metrics: dict[str, Any]) -> rich.table.Table:
     """The model beside its baselines."""
     title = f"{metrics['application']}: {metrics['data']}, {metrics['split']} ({metrics['examples']:,} examples)"
-    table = rich.table.Table(title=title)
+    table = rich.table.Table(title=rich.markup.escape(title))
     names = list(metrics["metrics"])
     for column in ("", *names):
         table.add_column(column, justify="left" if not column else "right")
@@ -194,17 +226,19 @@ def predict(
     if not inputs and sys.stdin.isatty():
         note("reading inputs from the terminal, one a line; Ctrl-D ends")
     found = answers(application, ask_module(module), raw, options)
+    if as_json:
+        found = list(found)
     if output is not None:
         note(f"wrote {_write_answers(output, found)} answers to {output}")
-    elif as_json:
+    if as_json:
         print(json.dumps({"application": application.name, "answers": list(found)}, ensure_ascii=False))  # noqa: T201
-    else:
+    elif output is None:
         pieces = application.stream(module, raw, options) or (application.show(answer) + "\n" for answer in found)
         for piece in pieces:
             print(piece, end="", flush=True)  # noqa: T201
 
 
-def _write_answers(path: Path, answers: Iterator[dict[str, Any]]) -> int:
+def _write_answers(path: Path, answers: Iterable[dict[str, Any]]) -> int:
     count = 0
     with atomically(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
         for count, answer in enumerate(answers, 1):
@@ -220,7 +254,7 @@ def _write_answers(path: Path, answers: Iterator[dict[str, Any]]) -> int:
 
 def standard_input() -> Iterator[str]:
     """Lines of standard input without their line ends, as they come; bytes that are not UTF-8 are replaced."""
-    for line in io.TextIOWrapper(sys.stdin.buffer, encoding="utf-8", errors="replace"):
+    for line in io.TextIOWrapper(sys.stdin.buffer, encoding="utf-8-sig", errors="replace"):
         yield line.rstrip("\r\n")
 
 

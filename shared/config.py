@@ -1,19 +1,18 @@
 """Configuration: frozen dataclasses that are read, written and checked, and that refuse unknown keys."""
 
 import dataclasses
-import difflib
 from typing import Annotated, Any, TypeVar
 
 import pydantic
 from pydantic import Field
 
-from shared.errors import InputError
+from shared.errors import InputError, suggestion
 
-Fraction = Annotated[float, Field(ge=0, lt=1)]
-NonNegative = Annotated[float, Field(ge=0)]
-Positive = Annotated[float, Field(gt=0)]
-Count = Annotated[int, Field(ge=0)]
-Size = Annotated[int, Field(gt=0)]
+Fraction = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=0, lt=2**31)]
+Size = Annotated[int, Field(gt=0, lt=2**31)]
 
 ConfigT = TypeVar("ConfigT")
 
@@ -76,8 +75,7 @@ def config_from_dict(config_type: type[ConfigT], values: dict[str, Any]) -> Conf
     known = [field.name for field in dataclasses.fields(config_type)]
     for key in values:
         if key not in known:
-            near = difflib.get_close_matches(key, known, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"the settings are: {', '.join(known)}"
+            hint = suggestion(key, known, f"the settings are: {', '.join(known)}")
             raise InputError(f"unknown setting {key!r}; {hint}")
     try:
         return pydantic.TypeAdapter(config_type).validate_python(values)
@@ -87,5 +85,7 @@ def config_from_dict(config_type: type[ConfigT], values: dict[str, Any]) -> Conf
 
 def _explain(detail: Any) -> str:
     name = ".".join(str(part) for part in detail["loc"]).replace("_", "-")
-    message = detail["msg"].removeprefix("Input ")
+    if detail["type"] == "missing":
+        return f"--{name} is missing"
+    message = detail["msg"].removeprefix("Input ").split(", unable to parse")[0]
     return f"--{name} {message}, not {detail['input']!r}" if name else detail["msg"].removeprefix("Value error, ")

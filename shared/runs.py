@@ -10,9 +10,28 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from shared.errors import InputError
+import pydantic
+
+from shared.errors import InputError, suggestion
 
 RUNS = Path("runs")
+
+
+class _DataRecord(pydantic.BaseModel):
+    source: str
+    fingerprint: str
+
+
+class _Record(pydantic.BaseModel):
+    """What `config.json` holds at least."""
+
+    application: str
+    preset: str
+    config: dict[str, Any]
+    data: _DataRecord
+    versions: dict[str, str]
+    started: str
+    finished: str | None
 
 
 @contextlib.contextmanager
@@ -37,9 +56,13 @@ def atomically(path: Path) -> Iterator[Path]:
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
     """Writes a JSON object atomically; numbers must be finite."""
-    text = json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
+    content = json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
+    try:
+        encoded = content.encode()
+    except UnicodeEncodeError:  # the name of a file that is not UTF-8
+        encoded = json.dumps(value, indent=2, allow_nan=False).encode() + b"\n"
     with atomically(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_bytes(encoded)
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -49,11 +72,16 @@ def read_json(path: Path) -> dict[str, Any]:
         InputError: The file is missing or damaged.
     """
     try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
+        value = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(value, dict):
+            raise ValueError("it holds no object")
     except FileNotFoundError:
         raise InputError(f"there is no file {path}; copy the run's whole folder, or train another") from None
-    except (ValueError, TypeError) as error:
+    except OSError as error:
+        raise InputError(f"cannot read {path} ({error.strerror}); copy the run again, or train another") from None
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path} is damaged ({error}); copy the run again, or train another") from None
+    return value
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,13 +122,15 @@ class Run:
             InputError: The file is missing or is not what a run writes.
         """
         path = self.path / "config.json"
+        if not path.exists():
+            raise InputError(f"{self.path} is not a run (it has no config.json); train one, or say latest")
+        record = read_json(path)
         try:
-            record = json.loads(path.read_text(encoding="utf-8"))
-            record["application"], record["config"], record["data"]["source"]
-        except FileNotFoundError:
-            raise InputError(f"{self.path} is not a run (it has no config.json); train one, or say latest") from None
-        except (ValueError, KeyError, TypeError) as error:
-            raise InputError(f"{path} is damaged ({error}); copy the run again, or train another") from None
+            _Record.model_validate(record)
+        except pydantic.ValidationError as error:
+            detail = error.errors()[0]
+            what = f"{'.'.join(map(str, detail['loc']))}: {detail['msg'].lower()}"
+            raise InputError(f"{path} is damaged ({what}); copy the run again, or train another") from None
         return record
 
     def write_record(self, record: Mapping[str, Any]) -> None:
@@ -108,9 +138,18 @@ class Run:
         write_json(self.path / "config.json", record)
 
     def read_metrics(self) -> dict[str, Any] | None:
-        """What `evaluate` wrote, or None."""
+        """What `evaluate` wrote, or None.
+
+        Raises:
+            InputError: It is damaged.
+        """
         path = self.path / "metrics.json"
-        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+        if not path.exists():
+            return None
+        metrics = read_json(path)
+        if not all(isinstance(metrics.get(part), dict) for part in ("metrics", "baselines")):
+            raise InputError(f"{path} is damaged (it lacks metrics or baselines); evaluate the run again")
+        return metrics
 
 
 def create_run(application: str, out: Path | None = None) -> Run:
@@ -152,19 +191,43 @@ def open_run(application: str, name: str) -> Run:
         InputError: There is no such run, or another application made it.
     """
     if name == "latest":
-        finished = [run for run in list_runs(application) if run.read_record().get("finished")]
-        if not finished:
-            raise InputError(f"no finished run in {RUNS / application}; train one: python -m apps.{application} train")
-        return finished[-1]
+        return _latest_run(application)
     run = Run(Path(name))
-    if not run.path.is_dir():
-        raise InputError(f"there is no run {name!r}; `python -m apps runs {application}` lists them")
+    try:
+        found = run.path.is_dir()
+    except OSError:  # no file system has such a name
+        found = False
+    if not found or not name:
+        labels = {known.path.name: known.label for known in list_runs(application)}
+        lists = f"`python -m apps runs {application}` lists them"
+        hint = f"did you mean {labels[name]}?" if name in labels else suggestion(name, list(labels.values()), lists)
+        raise InputError(f"there is no run {name!r}; {hint}")
     made_by = run.read_record()["application"]
     if made_by != application:
         raise InputError(f"{name} is a run of {made_by}, not of {application}; use python -m apps.{made_by}")
     return run
 
 
+def _latest_run(application: str) -> Run:
+    """The run that finished last; one that is damaged does not count."""
+    runs = list_runs(application)
+    finished = [run for run in runs if _read_time(run, "finished")]
+    if finished:
+        return sorted(finished, key=lambda run: _read_time(run, "finished"))[-1]
+    command = f"python -m apps.{application} train"
+    hint = f"continue one: {command} --resume {runs[-1].label}" if runs else f"train one: {command}"
+    raise InputError(f"no finished run in {RUNS / application}; {hint}")
+
+
 def list_runs(application: str) -> list[Run]:
-    """All runs of an application under `runs/`, oldest first."""
-    return [Run(path.parent) for path in sorted((RUNS / application).glob("*/config.json"))]
+    """All runs of an application under `runs/`, oldest first; those that are damaged before all others."""
+    runs = [Run(path.parent) for path in sorted((RUNS / application).glob("*/config.json"))]
+    return sorted(runs, key=lambda run: _read_time(run, "started"))
+
+
+def _read_time(run: Run, event: str) -> str:
+    """When a run started or finished, in ISO 8601; empty when it has not, or cannot be read."""
+    try:
+        return run.read_record()[event] or ""
+    except InputError:
+        return ""

@@ -1,15 +1,25 @@
 """Where data comes from: packaged samples, TensorFlow Datasets, files and folders."""
 
+import codecs
+import contextlib
 import hashlib
 import importlib.util
 import re
-from collections.abc import Iterable
+import shlex
+import socket
+import sys
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies
 
-from shared.errors import InputError
+from shared.errors import InputError, suggestion
 
 SAMPLE = "sample"
+DATASET_NAME = re.compile(r"[a-z]\w*(/\w[\w.+-]*)?(:\d+\.\d+\.\d+)?")
+"""Of TensorFlow Datasets: name, configuration, version."""
+PORTS = {"http": 80, "https": 443, "ftp": 21}
 
 
 def existing_path(source: str) -> Path | None:
@@ -18,12 +28,15 @@ def existing_path(source: str) -> Path | None:
     Raises:
         InputError: `source` looks like a path and nothing is there.
     """
-    path = Path(source).expanduser()
-    if path.exists():
-        return path
-    if re.fullmatch(r"[a-z0-9_]+(/[\w.-]+)*(:\d+\.\d+\.\d+)?", source) and not path.suffix:
+    try:
+        path = Path(source).expanduser()
+        if source and path.exists():
+            return path
+    except (OSError, RuntimeError):  # no file system has such a name, or no such user has a home
+        pass
+    if DATASET_NAME.fullmatch(source):
         return None
-    raise InputError(f"there is nothing at {source}; give a path, `{SAMPLE}`, or the name of a TensorFlow dataset")
+    raise InputError(f"there is nothing at {source!r}; give a path, `{SAMPLE}`, or the name of a TensorFlow dataset")
 
 
 def packaged_files(package: str, pattern: str) -> list[Path]:
@@ -56,51 +69,105 @@ def read_text(path: Path) -> str:
         content = path.read_bytes()
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from None
-    if not content.strip():
-        raise InputError(f"{path} is empty; give a file with text in it")
+    named = shlex.quote(str(path))
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise InputError(f"{path} is UTF-16, not UTF-8; convert it first: iconv -f utf-16 -t utf-8 {named} > utf8.txt")
     if b"\0" in content:
-        raise InputError(f"{path} is a binary file (a NUL at byte {content.index(0)}); give UTF-8 text")
+        raise InputError(f"{path} is a binary file (a NUL at byte offset {content.index(0)}); give UTF-8 text")
     try:
         text = content.decode("utf-8")
     except UnicodeDecodeError as error:
         raise InputError(
             f"{path} is not UTF-8: byte 0x{content[error.start]:02x} at offset {error.start}; "
-            f"convert it first: iconv -f latin1 -t utf-8 {path.name}"
+            f"if it is Latin-1, convert it first: iconv -f latin1 -t utf-8 {named} > utf8.txt"
         ) from None
-    return text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
+    text = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
+    if not text.strip():
+        raise InputError(f"{path} is empty; give a file with text in it")
+    return text
 
 
 def read_texts(path: Path, suffixes: tuple[str, ...] = (".txt", ".md")) -> str:
-    """Reads a text file, or all text files in a folder (sorted by path, two newlines between).
+    """Reads a text file, or all text files in a folder (sorted by path, two newlines between; none that is hidden).
 
     Raises:
         InputError: As `read_text`, or the folder holds no file with one of the suffixes.
     """
     if path.is_dir():
-        files = sorted(file for file in path.rglob("*") if file.suffix.lower() in suffixes and file.is_file())
+        files = sorted(
+            file
+            for file in path.rglob("*")
+            if file.suffix.lower() in suffixes
+            and file.is_file()
+            and not any(part.startswith(".") for part in file.relative_to(path).parts)
+        )
         if not files:
             raise InputError(f"the folder {path} has no text; it needs files ending in {' or '.join(suffixes)}")
         return "\n\n".join(read_text(file).strip("\n") for file in files) + "\n"
     return read_text(path)
 
 
-def load_tensorflow_dataset(name: str) -> dict[str, Any]:
-    """The splits of a TensorFlow dataset, from `~/tensorflow_datasets` or the network.
+def load_tensorflow_dataset(name: str, features: Sequence[str] = ()) -> dict[str, Any]:
+    """The splits of a TensorFlow dataset, from `~/tensorflow_datasets` (or `TFDS_DATA_DIR`) or the network.
+
+    Args:
+        name: `NAME`, `NAME/CONFIGURATION`, either with `:VERSION`.
+        features: What its examples must have.
 
     Raises:
-        InputError: There is no such dataset, or it cannot be downloaded.
+        InputError: There is no such dataset, it lacks a feature, or it cannot be downloaded.
     """
     import tensorflow_datasets as tfds
 
     try:
         builder = tfds.builder(name)
-        builder.download_and_prepare()
-        return builder.as_dataset()
     except tfds.core.DatasetNotFoundError:
-        raise InputError(f"there is neither a path nor a TensorFlow dataset named {name!r}") from None
+        known = tfds.list_builders(with_community_datasets=False)
+        hint = suggestion(name, known, f"give a path, `{SAMPLE}`, or one of https://www.tensorflow.org/datasets")
+        raise InputError(f"there is neither a path nor a TensorFlow dataset named {name!r}; {hint}") from None
+    except Exception as error:  # noqa: BLE001 - an unknown configuration or version, each with its own exception
+        raise InputError(f"there is no TensorFlow dataset {name!r}: {_reason(error)}") from None
+    missing = [feature for feature in features if feature not in builder.info.features]
+    if missing:
+        present = ", ".join(builder.info.features)
+        raise InputError(f"the TensorFlow dataset {name!r} has no feature named {missing[0]}; it has {present}")
+    try:
+        with contextlib.redirect_stdout(sys.stderr):  # it announces what it downloads
+            if not builder.data_path.exists():
+                _check_network(builder.url_infos)
+            builder.download_and_prepare()
+        return builder.as_dataset()
+    except InputError:
+        raise
     except Exception as error:  # noqa: BLE001 - the network fails in as many ways as there are clients
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise InputError(f"TensorFlow Datasets could not prepare {name!r} ({reason}); is the network there?") from None
+        raise InputError(f"TensorFlow Datasets could not prepare {name!r}: {_reason(error)}") from None
+
+
+def _reason(error: Exception) -> str:
+    """The first line of an error of TensorFlow Datasets, without what it repeats of the call."""
+    line = (str(error).strip() or type(error).__name__).splitlines()[0]
+    return re.sub(r'^Failed to construct dataset .*?": ', "", line).split(" Here are ")[0]
+
+
+def _check_network(urls: Iterable[str], hosts: int = 3) -> None:
+    """Fails at once where there is no network, which the downloader would ask again for minutes.
+
+    Raises:
+        InputError: None of the first few hosts answers.
+    """
+    parts = {split.hostname: split for url in urls if (split := urlsplit(url)).scheme in PORTS}
+    if not parts or getproxies():
+        return
+    failures = []
+    for host, split in list(parts.items())[:hosts]:
+        try:
+            socket.create_connection((host, split.port or PORTS[split.scheme]), timeout=10).close()
+            return
+        except OSError as error:
+            failures.append(f"{host}: {error.strerror or error}")
+    raise InputError(
+        f"the dataset is not here yet and the network does not answer ({failures[0]}); give a path instead"
+    )
 
 
 def fingerprint(parts: Iterable[str | bytes]) -> str:

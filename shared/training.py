@@ -8,6 +8,7 @@ import signal
 import sys
 import threading
 import time
+import zipfile
 from collections.abc import Iterator
 from typing import Any
 
@@ -137,10 +138,10 @@ class Trainer:
             InputError: There is no checkpoint, or it belongs to another model.
         """
         try:
-            with np.load(self.run.checkpoint) as state:
+            with self.run.checkpoint.open("rb") as file, np.load(file) as state:
                 self.progress = Progress(**json.loads(state["progress"].tobytes()))
                 values = [state[f"variable_{i:04d}"] for i in range(len(state.files) - 1)]
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
             raise InputError(f"{self.run.checkpoint} cannot be read ({error}); train again from the start") from None
         for leftover in self.run.checkpoint.parent.glob(f".*{self.run.checkpoint.name}"):  # of a killed writer
             leftover.unlink()

@@ -1,12 +1,17 @@
-"""What several test modules use: the folder of real data, a small text, and a small trained run."""
+"""What several test modules use: the folder of real data, a small text, a small trained run, and a command line."""
 
+import dataclasses
+import io
 import os
 import random
+import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before TensorFlow is first imported
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow is first imported
 os.environ.setdefault("COLUMNS", "120")
 
 SPEAKERS = ("MIRA", "OLD TOM", "THE MILLER")
@@ -56,3 +61,80 @@ def tiny_run(tmp_path_factory: pytest.TempPathFactory, tiny_text: Path) -> Path:
     words = ["train", "--data", str(tiny_text), "--preset", "quick", *settings, *length, "--out", str(out), "--debug"]
     assert main(APPLICATION, words) == 0
     return out
+
+
+@dataclasses.dataclass(frozen=True)
+class Answer:
+    """What a command did."""
+
+    status: int
+    output: str
+    errors: str
+
+
+class CommandLine:
+    """Runs commands in this process, in an empty folder of their own.
+
+    Args:
+        main: From the words after the program's name to the exit status.
+        folder: The working folder.
+        capture: pytest's `capfd`, which also sees what libraries write past Python.
+        monkeypatch: pytest's.
+    """
+
+    def __init__(self, main: Callable[[list[str]], int], folder: Path, capture: Any, monkeypatch: pytest.MonkeyPatch):
+        self.main, self.folder, self.capture, self.monkeypatch = main, folder, capture, monkeypatch
+
+    def __call__(self, *words: object, stdin: bytes = b"") -> Answer:
+        """Runs one command with what stands on its standard input."""
+        self.monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
+        self.capture.readouterr()
+        status = self.main([str(word) for word in words])
+        return Answer(status, *self.capture.readouterr())
+
+    def refused(self, *words: object, status: int = 2, stdin: bytes = b"") -> str:
+        """Asserts that a command ends as the contract of errors says; returns its one line without `error: `."""
+        before = self._files()
+        answer = self(*words, stdin=stdin)
+        assert (answer.status, answer.output) == (status, ""), answer
+        assert answer.errors.startswith("error: "), answer
+        assert answer.errors.count("\n") == 1, answer
+        assert answer.errors.endswith("\n"), answer
+        assert self._files() == before
+        return answer.errors.removeprefix("error: ").rstrip("\n")
+
+    def _files(self) -> dict[str, tuple[int, int]]:
+        """Every file and folder there is, with its size and when it was last written."""
+        return {
+            str(path.relative_to(self.folder)): (path.lstat().st_size, path.lstat().st_mtime_ns)
+            for path in self.folder.rglob("*")
+        }
+
+
+@pytest.fixture
+def text_generation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture) -> CommandLine:
+    """The command line of text generation, in an empty folder."""
+    from apps.text_generation.application import APPLICATION
+    from shared.cli import main
+
+    monkeypatch.chdir(tmp_path)
+    return CommandLine(lambda words: main(APPLICATION, words), tmp_path, capfd, monkeypatch)
+
+
+@pytest.fixture
+def all_applications(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture) -> CommandLine:
+    """The command line over all applications, in an empty folder."""
+    from apps.__main__ import main
+
+    monkeypatch.chdir(tmp_path)
+    return CommandLine(main, tmp_path, capfd, monkeypatch)
+
+
+@pytest.fixture
+def tensorflow_datasets_folder(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder from which TensorFlow Datasets reads, and into which it would download."""
+    import tensorflow_datasets as tfds
+
+    folder = tmp_path_factory.mktemp("tensorflow-datasets")
+    monkeypatch.setattr(tfds.core.constants, "DATA_DIR", str(folder))
+    return folder

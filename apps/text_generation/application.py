@@ -63,7 +63,7 @@ class SamplingOptions:
     """Sample among the k likeliest characters; 0 for all."""
     top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
     """Sample among the likeliest characters that together have this probability (above 0, at most 1)."""
-    seed: int = 0
+    seed: Annotated[int, Field(ge=-(2**63), lt=2**63)] = 0
     """The same seed and prompt give the same text."""
     stream: bool = False
     """Print characters as they come."""
@@ -112,7 +112,7 @@ class TextGeneration(application.Application[TextGenerationConfig, "Corpus", "Vo
         """Reads `vocabulary.json`."""
         from apps.text_generation.data import Vocabulary
 
-        return Vocabulary(runs.read_json(folder / "vocabulary.json")["characters"])
+        return Vocabulary("".join(runs.read_json(folder / "vocabulary.json")["characters"]))
 
     def datasets(self, corpus: "Corpus", assets: "Vocabulary", config: TextGenerationConfig) -> Datasets:
         """Batches of streams or windows."""
@@ -179,7 +179,8 @@ class TextGeneration(application.Application[TextGenerationConfig, "Corpus", "Vo
 
     def records(self, inputs: Sequence[str], outputs: "Mapping[str, np.ndarray]") -> list[dict[str, Any]]:
         """Prompt and text."""
-        return [{"prompt": prompt, "text": text.decode()} for prompt, text in zip(inputs, outputs["text"], strict=True)]
+        valid = [prompt.encode("utf-8", "surrogateescape").decode("utf-8", "replace") for prompt in inputs]
+        return [{"prompt": prompt, "text": text.decode()} for prompt, text in zip(valid, outputs["text"], strict=True)]
 
     def show(self, answer: dict[str, Any]) -> str:
         """The text."""

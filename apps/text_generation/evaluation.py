@@ -33,9 +33,11 @@ def evaluate(trained: Trained, corpus: Corpus, run: Run) -> Evaluation:
     return Evaluation(
         split=split,
         examples=len(surprise),
-        metrics=_per_character(surprise) | {"nats_per_char_256": fresh_window_nats(reader, symbols)},
+        metrics=_per_character(surprise),
         baselines=counting_baselines(vocabulary.encode(corpus.train), symbols, len(vocabulary)),
         details={
+            "nats_per_char_256": fresh_window_nats(reader, symbols),
+            "perplexity": math.exp(min(float(np.mean(surprise)), 50.0)),
             "unknown_characters": int((symbols == 0).sum()),
             "symbols": len(vocabulary.characters),
             "carried_state": f"up to {STREAMS} streams, each after {BURN_IN} characters of burn-in",
@@ -62,7 +64,7 @@ def _baseline_orders(vocabulary_size: int) -> dict[str, int]:
 
 def _per_character(surprise: np.ndarray) -> dict[str, float]:
     nats = float(np.mean(surprise))
-    return {"nats_per_char": nats, "bits_per_char": nats / math.log(2), "perplexity": math.exp(min(nats, 50.0))}
+    return {"nats_per_char": nats, "bits_per_char": nats / math.log(2)}
 
 
 class Reader:
