@@ -69,6 +69,9 @@ def guarded(command: Callable[[], Any], debug: bool) -> int:
     except InputError as error:
         _complain(str(error), debug)
         return BAD_INPUT
+    except FloatingPointError as error:
+        _complain(str(error), debug)
+        return FAILED
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""
         _complain(

@@ -8,6 +8,7 @@ import io
 import json
 import math
 import platform
+import shutil
 import sys
 import zipfile
 from collections.abc import Iterable, Iterator, Sequence
@@ -25,7 +26,7 @@ from shared.answers import answers, ask_module
 from shared.application import Application, Datasets, PresetName, Trained
 from shared.config import TrainingConfig, checked, config_from_dict
 from shared.errors import InputError
-from shared.runs import Run, atomically, create_run, open_run, write_json
+from shared.runs import Run, atomically, being_trained, create_run, open_run, write_json
 
 PACKAGES = ("tensorflow", "keras", "numpy")
 
@@ -51,20 +52,23 @@ def train(
     corpus = application.read(source, config)
     assets = application.fit_assets(corpus, config)
     models = _build_twice(application, config, assets)
+    record = {
+        "application": application.name,
+        "preset": preset,
+        "config": dataclasses.asdict(config),
+        "data": {"source": source, "fingerprint": corpus.fingerprint},
+        "versions": {name: importlib.metadata.version(name) for name in PACKAGES}
+        | {"python": platform.python_version()},
+        "started": datetime.datetime.now().isoformat(timespec="seconds"),
+        "finished": None,
+    }
     run = create_run(application.name, out)
-    application.write_assets(assets, run.assets)
-    run.write_record(
-        {
-            "application": application.name,
-            "preset": preset,
-            "config": dataclasses.asdict(config),
-            "data": {"source": source, "fingerprint": corpus.fingerprint},
-            "versions": {name: importlib.metadata.version(name) for name in PACKAGES}
-            | {"python": platform.python_version()},
-            "started": datetime.datetime.now().isoformat(timespec="seconds"),
-            "finished": None,
-        }
-    )
+    try:
+        application.write_assets(assets, run.assets)
+        run.write_record(record)
+    except OSError:  # a folder that cannot be resumed would only be in the way
+        shutil.rmtree(run.path, ignore_errors=True)
+        raise
     _fit(application, run, config, application.datasets(corpus, assets, config), models)
     return run
 
@@ -75,13 +79,23 @@ def resume(application: Application, name: str) -> Run:
     record, config = run.read_record(), run_config(application, name)
     if record["finished"]:
         raise InputError(f"{run.path} is finished; evaluate it, or train another run")
-    corpus = application.read(record["data"]["source"], config)
-    if corpus.fingerprint != record["data"]["fingerprint"]:
-        raise InputError(f"the data at {record['data']['source']} is not what {run.path} was trained on; train anew")
+    corpus = _read_again(application, run, config)
     assets = _read_assets(application, run)
     models = _build_twice(application, config, assets)
     _fit(application, run, config, application.datasets(corpus, assets, config), models)
     return run
+
+
+def _read_again(application: Application, run: Run, config: TrainingConfig) -> Any:
+    """The data that a run was trained on."""
+    data = run.read_record()["data"]
+    corpus = application.read(data["source"], config)
+    if corpus.fingerprint != data["fingerprint"]:
+        raise InputError(
+            f"the data at {data['source']} is not what {run.path} was trained on; "
+            f"train anew, or evaluate on it by naming it: --data {data['source']}"
+        )
+    return corpus
 
 
 def _build_twice(application: Application, config: TrainingConfig, assets: Any) -> tuple[keras.Model, keras.Model]:
@@ -92,6 +106,17 @@ def _build_twice(application: Application, config: TrainingConfig, assets: Any) 
 
 
 def _fit(
+    application: Application,
+    run: Run,
+    config: TrainingConfig,
+    data: Datasets,
+    models: tuple[keras.Model, keras.Model],
+) -> None:
+    with being_trained(run):
+        _fit_alone(application, run, config, data, models)
+
+
+def _fit_alone(
     application: Application,
     run: Run,
     config: TrainingConfig,
@@ -172,7 +197,7 @@ def evaluate(
     run = open_run(application.name, name)
     record = run.read_record()
     trained = load(application, run)
-    corpus = application.read(source or record["data"]["source"], trained.config)
+    corpus = application.read(source, trained.config) if source else _read_again(application, run, trained.config)
     result = application.evaluate(trained, corpus, run)
     metrics = {
         "application": application.name,

@@ -1,6 +1,7 @@
 """Every application from its sample to an answer of its export, and one page that shows what came of it."""
 
 import importlib.resources
+import math
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -33,6 +34,16 @@ def demo(applications: Sequence[Application[Any, Any, Any]], to: Path) -> None:
     print(f"\nOne page with tables and pictures: {page}")  # noqa: T201
 
 
+def _same(served: dict[str, Any], predicted: dict[str, Any]) -> bool:
+    """Whether two answers are equal, numbers up to rounding."""
+    return served.keys() == predicted.keys() and all(
+        math.isclose(value, predicted[name], rel_tol=1e-5, abs_tol=1e-6)
+        if isinstance(value, float)
+        else value == predicted[name]
+        for name, value in served.items()
+    )
+
+
 def _walk(application: Application[Any, Any, Any], to: Path) -> dict[str, Any]:
     console = rich.console.Console()
     console.rule(f"{application.name}: {application.summary}")
@@ -53,7 +64,7 @@ def _walk(application: Application[Any, Any, Any], to: Path) -> dict[str, Any]:
         served = list(
             answers(application, lambda name, inputs: saved_model.run(inputs, name), application.demo_inputs, options)
         )
-    if served != predicted:
+    if not all(map(_same, served, predicted)):
         raise RuntimeError(f"{path} does not answer as predict does: {served} is not {predicted}")
     seconds = time.monotonic() - begin
     console.print(f"{path}, asked through TensorFlow's C++ loader, gives the same answers. {seconds:.0f} s in all.")

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import datetime
+import fcntl
 import json
 import os
 import uuid
@@ -150,6 +151,27 @@ class Run:
         if not all(isinstance(metrics.get(part), dict) for part in ("metrics", "baselines")):
             raise InputError(f"{path} is damaged (it lacks metrics or baselines); evaluate the run again")
         return metrics
+
+
+@contextlib.contextmanager
+def being_trained(run: Run) -> Iterator[None]:
+    """Holds a run for one process, and clears what a killed one left half written.
+
+    Raises:
+        InputError: Another process trains it.
+    """
+    folder = os.open(run.path, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(folder)
+        raise InputError(f"another process is training {run.path}; wait for it, or stop it first") from None
+    try:
+        for leftover in run.path.rglob(f".{'[0-9a-f]' * 8}.*"):
+            leftover.unlink()
+        yield
+    finally:
+        os.close(folder)
 
 
 def create_run(application: str, out: Path | None = None) -> Run:

@@ -113,6 +113,9 @@ class Trainer:
         self._stop_requested = threading.Event()
         model.optimizer.build(model.trainable_variables)
         model.make_train_function()
+        with self._taken_back():  # compiles, and makes the variables of metrics, which come with the first batch
+            model.train_function(iter(data.train(0)))
+        model.reset_metrics()
 
     @property
     def total_steps(self) -> int:
@@ -143,8 +146,6 @@ class Trainer:
                 values = [state[f"variable_{i:04d}"] for i in range(len(state.files) - 1)]
         except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
             raise InputError(f"{self.run.checkpoint} cannot be read ({error}); train again from the start") from None
-        for leftover in self.run.checkpoint.parent.glob(f".*{self.run.checkpoint.name}"):  # of a killed writer
-            leftover.unlink()
         variables = self.variables()
         if [tuple(v.shape) for v in variables] != [v.shape for v in values]:
             raise InputError(f"the checkpoint of {self.run.path} is of another model; train it again from the start")
@@ -152,17 +153,22 @@ class Trainer:
             variable.assign(value)
 
     def seconds_per_step(self, steps: int = 4) -> float:
-        """Times a few steps after the first, which compiles, and takes them back."""
-        kept = [variable.numpy() for variable in self.variables()]
-        batches = iter(self.data.train(self.progress.step))
+        """Times a few steps, and takes them back."""
         times = []
-        for _ in range(1 + steps):
-            begin = time.perf_counter()
-            float(self.model.train_function(batches)["loss"])
-            times.append(time.perf_counter() - begin)
-        for variable, value in zip(self.variables(), kept, strict=True):
-            variable.assign(value)
+        with self._taken_back():
+            batches = iter(self.data.train(self.progress.step))
+            for _ in range(1 + steps):
+                begin = time.perf_counter()
+                float(self.model.train_function(batches)["loss"])
+                times.append(time.perf_counter() - begin)
         return float(np.median(times[1:]))
+
+    @contextlib.contextmanager
+    def _taken_back(self) -> Iterator[None]:
+        kept = [(variable, variable.numpy()) for variable in self.variables()]
+        yield
+        for variable, value in kept:
+            variable.assign(value)
 
     def train(self, bar: Any) -> None:
         """Trains to the last step, or until validation has not improved for `patience` epochs.
@@ -174,14 +180,17 @@ class Trainer:
             TrainingStoppedError: SIGINT or SIGTERM came; the checkpoint is written.
             FloatingPointError: The loss is no longer a number.
         """
+        self.model.stop_training = False
         with self._graceful_stop():
             self.callbacks.on_train_begin()
-            batches = iter(self.data.train(self.progress.step))
-            while self.progress.epoch < self.config.epochs and not self._stop_early():
-                self._train_epoch(batches, bar)
-                self._validate(bar)
-                self.save_checkpoint()
-            self.callbacks.on_train_end()
+            try:
+                batches = iter(self.data.train(self.progress.step))
+                while self.progress.epoch < self.config.epochs and not self._stop_early():
+                    self._train_epoch(batches, bar)
+                    self._validate(bar)
+                    self.save_checkpoint()
+            finally:
+                self.callbacks.on_train_end()
 
     def _train_epoch(self, batches: Iterator[Any], bar: Any) -> None:
         progress, first = self.progress, self.progress.epoch * self.steps_per_epoch
@@ -217,8 +226,10 @@ class Trainer:
         progress = self.progress
         logs = {name: float(value) for name, value in self.model.get_metrics_result().items()}
         with averaged_weights(self.model):
-            results = self.model.evaluate(self.data.validation, verbose=0, return_dict=True)
+            results = self.model.evaluate(self.data.validation, verbose=0, return_dict=True, callbacks=self.callbacks)
             logs |= {f"val_{name}": float(value) for name, value in results.items()}
+            if not math.isfinite(logs[self.monitor]):
+                raise FloatingPointError(f"{self.monitor} is {logs[self.monitor]}; look for extreme values in the data")
             if improved := logs[self.monitor] < progress.best:
                 self.best.set_weights(self.model.get_weights())
                 with atomically(self.run.model) as temporary:
@@ -241,7 +252,7 @@ class Trainer:
         )
 
     def _stop_early(self) -> bool:
-        return 0 < self.config.patience <= self.progress.epochs_since_best
+        return self.model.stop_training or 0 < self.config.patience <= self.progress.epochs_since_best
 
     @contextlib.contextmanager
     def _graceful_stop(self) -> Iterator[None]:

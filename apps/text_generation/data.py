@@ -166,10 +166,10 @@ def validation_batches(symbols: np.ndarray, streams: int, window: int) -> tf.dat
     """One pass over a text in contiguous streams, in order; the end that fills no window is left out."""
     steps = steps_in_pass(len(symbols), streams, window)
     length = len(symbols) // streams
-    text = symbols[: length * streams].reshape(streams, length)
+    text = tf.constant(symbols[: length * streams].reshape(streams, length))
 
     def batch(step: tf.Tensor) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
-        rows = tf.constant(text)[:, step * window : (step + 1) * window + 1]
+        rows = text[:, step * window : (step + 1) * window + 1]
         rows = tf.ensure_shape(rows, [streams, window + 1])
         return {"symbols": rows[:, :-1], "carry": tf.fill([streams], tf.cast(step > 0, tf.float32))}, rows[:, 1:]
 

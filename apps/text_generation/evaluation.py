@@ -47,7 +47,9 @@ def evaluate(trained: Trained, corpus: Corpus, run: Run) -> Evaluation:
 
 def counting_baselines(train: np.ndarray, held_out: np.ndarray, vocabulary_size: int) -> dict[str, dict[str, float]]:
     """Uniform, unigram and interpolated n-gram models fitted on the same train text, on the same characters."""
-    if held_out.all():  # no unknown character: do not burden the baselines with a symbol that never comes
+    if (
+        held_out.all() and train.all()
+    ):  # no unknown character: do not burden the baselines with a symbol that never comes
         train, held_out, vocabulary_size = train - 1, held_out - 1, vocabulary_size - 1
     found = {}
     for name, order in _baseline_orders(vocabulary_size).items():
@@ -58,7 +60,7 @@ def counting_baselines(train: np.ndarray, held_out: np.ndarray, vocabulary_size:
 
 def _baseline_orders(vocabulary_size: int) -> dict[str, int]:
     highest = int(63 / math.log2(vocabulary_size + 1))  # an n-gram is counted by a 64-bit key
-    orders = {"uniform": 0, "unigram": 1, "5-gram": 5, "7-gram": 7}
+    orders = {"uniform": 0, "unigram": 1} | {f"{order}-gram": order for order in (min(5, highest), min(7, highest))}
     return {name: order for name, order in orders.items() if order <= highest}
 
 

@@ -97,13 +97,16 @@ class CharacterLanguageModel(keras.Model):
             variable.assign(ops.cast(ops.stop_gradient(state), variable.dtype))
         return logits
 
-    def advance(
-        self, symbols: Tensor, states: list[Tensor], mask: Tensor | None = None, training: bool = False
-    ) -> tuple[Tensor, list[Tensor]]:
+    def advance(self, symbols: Tensor, states: list[Tensor], training: bool = False) -> tuple[Tensor, list[Tensor]]:
         """Reads symbols [batch, time] from a state; logits [batch, time, vocabulary] and the state after them."""
         embedded = self.input_dropout(self.embedding(symbols), training=training)
-        outputs, after = self.stack(embedded, initial_state=states, mask=mask, training=training)
+        outputs, after = self.stack(embedded, initial_state=states, training=training)
         return self._logits(self.output_dropout(outputs, training=training)), after
+
+    def read(self, symbols: Tensor, states: list[Tensor], mask: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Reads right-padded symbols [batch, time]; logits [batch, vocabulary] and state after each row's last."""
+        outputs, after = self.stack(self.embedding(symbols), initial_state=states, mask=mask)
+        return self._logits(outputs[:, -1]), after  # a masked step shows the output of the last that is not
 
     def step(self, symbols: Tensor, states: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
         """Reads one symbol a row [batch] from a state; logits [batch, vocabulary] and the new state."""

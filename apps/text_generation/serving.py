@@ -131,8 +131,8 @@ class TextGenerator(tf.Module):
         nothing = (tf.cast(points.row_lengths(), tf.int32) == 0)[:, None]
         symbols = tf.where(nothing, self._first, symbols)
         states = self._model().zero_states(tf.shape(symbols)[0])
-        logits, states = self._model().advance(symbols, states, mask=tf.sequence_mask(read, tf.shape(symbols)[1]))
-        return prompt, logits[:, -1], states
+        logits, states = self._model().read(symbols, states, mask=tf.sequence_mask(read, tf.shape(symbols)[1]))
+        return prompt, logits, states
 
     def _go_on(
         self,
@@ -147,7 +147,7 @@ class TextGenerator(tf.Module):
         noise_by_step = tf.transpose(noise)
         steps = tf.shape(noise_by_step)[0]
         written = tf.TensorArray(tf.int32, steps, element_shape=[None])
-        never = tf.one_hot(0, logits.shape[-1], on_value=logits.dtype.min, off_value=0.0)  # the unknown symbol
+        never = tf.one_hot(0, logits.shape[-1], on_value=-np.inf, off_value=0.0)  # the unknown symbol
 
         def advance(step: tf.Tensor, logits: tf.Tensor, states: list[tf.Tensor], written: tf.TensorArray) -> Any:
             symbols = sample(logits + never, noise_by_step[step], temperature, top_k, top_p)

@@ -2,6 +2,8 @@
 
 import tensorflow as tf
 
+HOTTEST = 1e6  # a temperature at which all symbols are alike; hotter ones would divide by infinity
+
 
 def uniform_noise(seeds: tf.Tensor, length: tf.Tensor) -> tf.Tensor:
     """Random numbers that depend on a row's own seed alone, whatever else is in the batch.
@@ -33,7 +35,8 @@ def sample(
         noise: float32 [batch] in [0, 1): the same noise gives the same symbol.
         temperature: float32 [batch]; divides the logits, 0 takes the likeliest symbol.
         top_k: int32 [batch]; the k likeliest symbols alone (Fan et al. 2018), 0 for all.
-        top_p: float32 [batch]; the fewest symbols whose probability reaches p (nucleus, Holtzman et al. 2020).
+        top_p: float32 [batch]; the fewest symbols whose probability reaches p (nucleus, Holtzman et al. 2020), of
+            the whole distribution: top-k does not renormalise it first.
 
     Returns:
         int32 [batch].
@@ -45,8 +48,8 @@ def sample(
     """
     symbols = tf.shape(logits)[-1]
     values, order = tf.math.top_k(logits, symbols)  # descending
-    greedy = temperature <= 0
-    divided = values / tf.where(greedy, tf.ones_like(temperature), temperature)[:, None]
+    greedy = ~(temperature > 0)
+    divided = values / tf.where(greedy, tf.ones_like(temperature), tf.minimum(temperature, HOTTEST))[:, None]
     probabilities = tf.nn.softmax(divided)
     largest = tf.where(greedy, 1, tf.where(top_k <= 0, symbols, top_k))
     before = tf.cumsum(probabilities, axis=-1, exclusive=True)

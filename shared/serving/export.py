@@ -44,6 +44,8 @@ def export_run(application: Application[Any, Any, Any], run: Run, trained: Train
         write_warmup_requests(unfinished, application.name, application.warmup_requests())
         (unfinished / "README.md").write_text(model_card(application, run), encoding="utf-8")
         return _rename_to_next_version(unfinished, folder)
+    except tf.errors.OpError as error:  # how TensorFlow says that the disk is full
+        raise OSError(f"cannot write to {folder}: {error.message.splitlines()[0]}") from None
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
 

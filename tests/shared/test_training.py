@@ -17,7 +17,8 @@ import tensorflow as tf
 from shared import training
 from shared.application import Datasets
 from shared.config import TrainingConfig
-from shared.runs import Run, create_run
+from shared.errors import InputError
+from shared.runs import Run, being_trained, create_run
 
 STEPS, EPOCHS = 40, 3
 FLAGS = {
@@ -149,20 +150,22 @@ class SilentBar:
     def write(self, *_: object, **__: object) -> None: ...
 
 
-def trainer(path: Path, config: TrainingConfig, data: Datasets, loss: str = "mse") -> training.Trainer:
+def trainer(
+    path: Path, config: TrainingConfig, data: Datasets, metrics: list[str] | None = None, callbacks: list | None = None
+) -> training.Trainer:
     keras.utils.set_random_seed(config.seed)
     best, model = linear(), linear()
-    model.compile(training.build_optimizer(config, training.steps_per_epoch(config, data) * config.epochs), loss=loss)
-    return training.Trainer(model, best, data, config, create_run("test", path))
+    optimizer = training.build_optimizer(config, training.steps_per_epoch(config, data) * config.epochs)
+    model.compile(optimizer, loss="mse", metrics=metrics)
+    return training.Trainer(model, best, data, config, create_run("test", path), callbacks=callbacks)
 
 
-def test_training_keeps_the_best_weights_and_a_row_an_epoch(tmp_path: Path) -> None:
+def test_training_learns_and_keeps_a_row_an_epoch(tmp_path: Path) -> None:
     config, data = regression()
     made = trainer(tmp_path / "run", config, data)
     made.train(SilentBar())
     assert [row["epoch"] for row in made.progress.history] == [1, 2, 3, 4]
     assert made.progress.best == min(row["val_loss"] for row in made.progress.history) < 0.5
-    np.testing.assert_array_equal(keras.saving.load_model(made.run.model).get_weights()[0], made.best.get_weights()[0])
 
 
 def test_timing_leaves_no_trace(tmp_path: Path) -> None:
@@ -197,12 +200,72 @@ def test_averaged_weights_are_validated_kept_and_taken_back(tmp_path: Path) -> N
     np.testing.assert_array_equal(made.model.get_weights()[0], raw)
 
 
-def test_early_stopping_counts_epochs_without_improvement(tmp_path: Path) -> None:
-    config, data = regression(learning_rate=1e-12, patience=2)
-    worse = Datasets(data.train, data.steps_per_pass, data.validation.map(lambda x, y: (x, y * np.nan)))
-    made = trainer(tmp_path / "run", config, worse)
+def test_the_best_weights_are_kept_and_training_stops_when_validation_has_not_improved(tmp_path: Path) -> None:
+    config, data = regression(patience=2)
+    opposite = Datasets(data.train, data.steps_per_pass, data.validation.map(lambda x, y: (x, -y)))  # worse and worse
+    made = trainer(tmp_path / "run", config, opposite)
     made.train(SilentBar())
-    assert len(made.progress.history) == 2
+    losses = [row["val_loss"] for row in made.progress.history]
+    assert losses == sorted(losses)
+    assert len(losses) == 3, "the first epoch and two without improvement"
+    saved = keras.saving.load_model(made.run.model)
+    saved.compile(loss="mse")
+    assert saved.evaluate(opposite.validation, verbose=0) == pytest.approx(losses[0])
+
+
+def test_an_improvement_starts_the_count_of_patience_again(tmp_path: Path) -> None:
+    config, data = regression(patience=2)
+    made = trainer(tmp_path / "run", config, data)
+    made.progress.epochs_since_best = 1
+    made.train(SilentBar())
+    assert len(made.progress.history) == 4
+
+
+def test_a_callback_may_stop_training_and_sees_validation(tmp_path: Path) -> None:
+    seen: list[str] = []
+
+    class Stop(keras.callbacks.Callback):
+        def on_test_end(self, logs: dict | None = None) -> None:
+            seen.append("validated")
+
+        def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+            self.model.stop_training = epoch == 1
+
+        def on_train_end(self, logs: dict | None = None) -> None:
+            seen.append("ended")
+
+    config, data = regression()
+    made = trainer(tmp_path / "run", config, data, callbacks=[Stop()])
+    made.train(SilentBar())
+    assert seen == ["validated", "validated", "ended"]
+
+
+def test_validation_that_is_no_number_stops_training(tmp_path: Path) -> None:
+    config, data = regression()
+    worse = Datasets(data.train, data.steps_per_pass, data.validation.map(lambda x, y: (x, y * np.nan)))
+    with pytest.raises(FloatingPointError, match="val_loss is nan"):
+        trainer(tmp_path / "run", config, worse).train(SilentBar())
+
+
+def test_a_checkpoint_holds_the_metrics_too(tmp_path: Path) -> None:
+    config, data = regression()
+    made = trainer(tmp_path / "run", config, data, metrics=["mae"])
+    made.train(SilentBar())
+    again = trainer(tmp_path / "other", config, data, metrics=["mae"])
+    again.run = made.run
+    again.restore_checkpoint()
+    assert again.progress == made.progress
+    assert {"mae", "val_mae"} <= set(made.progress.history[0])
+    for found, wanted in zip(again.variables(), made.variables(), strict=True):
+        np.testing.assert_array_equal(found.numpy(), wanted.numpy())
+
+
+def test_two_processes_do_not_train_one_run(tmp_path: Path) -> None:
+    run = create_run("test", tmp_path / "run")
+    (run.path / ".0123abcd.model.keras").touch()
+    with being_trained(run), pytest.raises(InputError, match="another process is training"), being_trained(run):
+        pass
+    assert not (run.path / ".0123abcd.model.keras").exists()
 
 
 def test_a_loss_that_is_no_number_stops_training_and_says_what_to_do(tmp_path: Path) -> None:

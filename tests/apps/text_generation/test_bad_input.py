@@ -347,7 +347,7 @@ class TestPredict:
         answer = text_generation("predict", "run", "a", "--length", "1", "--output", "answers.csv")
         assert (answer.status, answer.output) == (1, "")
         assert answer.errors.splitlines()[-1].startswith("error: RuntimeError: out of memory; ")
-        assert {path.name for path in Path().iterdir()} == {"run", "answers.csv"} if old else {"run"}
+        assert {path.name for path in Path().iterdir()} == ({"run", "answers.csv"} if old else {"run"})
         assert not old or Path("answers.csv").read_text() == old
 
 

@@ -1,5 +1,6 @@
 """Generation in graph: reproducible, row by row, and the same from predict, stream, export and the C++ loader."""
 
+import resource
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
 
 from apps.text_generation.application import APPLICATION, SamplingOptions
-from apps.text_generation.serving import MAX_LENGTH, TextGenerator, sample_request
+from apps.text_generation.serving import TextGenerator, sample_request
 from shared import commands
 from shared.answers import answers, ask_module
 from shared.runs import Run
@@ -87,12 +88,13 @@ def test_bytes_that_are_not_utf8_become_replacement_characters(module):
 
 def test_out_of_range_settings_answer_and_an_empty_batch_is_empty(module):
     request = sample_request(["a"], SamplingOptions(length=4))
-    for name, value in {"length": -3, "temperature": -1.0, "top_p": 0.0, "top_k": -2}.items():
+    wrong = [("length", -3), ("temperature", -1.0), ("top_p", 0.0), ("top_k", -2)]
+    for name, value in [*wrong, *(("temperature", value) for value in (1e38, np.inf, np.nan))]:
         text = module.sample(**request | {name: np.array([value], request[name].dtype)})["text"].numpy()[0]
         assert text.startswith(b"a")
+        assert len(text) == (1 if name == "length" else 5), "the unknown symbol, which has no text, is never drawn"
     empty = {name: value[:0] for name, value in request.items()}
     assert module.sample(**empty)["text"].shape == (0,)
-    assert MAX_LENGTH == 20_000
 
 
 def test_predict_export_and_cpp_loader_give_the_same_text(module, exported):
@@ -125,14 +127,14 @@ def test_an_export_is_servable(exported):
     assert "# Text generation" in (exported / "README.md").read_text()
 
 
-def test_versions_count_up_and_a_failed_export_leaves_nothing(tiny_run, tmp_path, monkeypatch):
+def test_versions_count_up_and_a_full_disk_leaves_no_half_version(tiny_run, tmp_path):
     first, second = (commands.export(APPLICATION, str(tiny_run), tmp_path) for _ in range(2))
     assert (first.name, second.name) == ("1", "2")
-
-    def fail(*_: object) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("shared.serving.export.write_warmup_requests", fail)
-    with pytest.raises(OSError, match="No space"):
-        commands.export(APPLICATION, str(tiny_run), tmp_path)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000, limits[1]))
+    try:
+        with pytest.raises(OSError, match=r"[Tt]oo large"):
+            commands.export(APPLICATION, str(tiny_run), tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert sorted(path.name for path in (tmp_path / "text_generation").iterdir()) == ["1", "2"]
