@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import errno
 import importlib
 import io
 import os
@@ -19,6 +20,7 @@ from shared.errors import InputError
 from shared.usage import HELP, first_word, parse
 
 OK, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+_NO_ROOM = (None, errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EROFS, errno.EACCES)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,9 +76,8 @@ def guarded(command: Callable[[], Any], debug: bool) -> int:
         return FAILED
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""
-        _complain(
-            f"{error.strerror or error}{where}; free some space or choose another folder, then run it again", debug
-        )
+        mend = "" if error.errno not in _NO_ROOM else "; free some space or choose another folder, then run it again"
+        _complain(f"{error.strerror or error}{where}{mend}", debug)
         return FAILED
     except Exception as error:  # noqa: BLE001 - the last resort: one line instead of a traceback
         hint = "" if debug else "; run it again with --debug to see where"

@@ -238,7 +238,8 @@ class TestEnd:
             (KeyboardInterrupt(), 130, "error: interrupted"),
             (RuntimeError("no\nmemory"), 1, "error: RuntimeError: no memory; run it again with --debug to see where"),
             (MemoryError(), 1, "error: MemoryError: ; run it again with --debug to see where"),
-            (FloatingPointError("the loss is nan"), 1, "error: FloatingPointError: the loss is nan; run it again with"),
+            (FloatingPointError("the loss is nan"), 1, "error: the loss is nan\n"),
+            (OSError(errno.EIO, "Input/output error", "x"), 1, "error: Input/output error (x)\n"),
             (
                 OSError(errno.ENOSPC, "No space left on device", "runs/x"),
                 1,
