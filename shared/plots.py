@@ -24,11 +24,11 @@ def training_curves(run: Run) -> Path:
     """Draws `plots/curves.png` from `history.csv`: each metric on train and validation, and the learning rate."""
     history = pd.read_csv(run.path / "history.csv")
     names = [name for name in history if f"val_{name}" in history]
-    figure, axes = plt.subplots(1, len(names) + 1, figsize=(5 * (len(names) + 1), 3.6), squeeze=False)
+    figure, axes = plt.subplots(
+        1, len(names) + 1, figsize=(5 * (len(names) + 1), 3.6), squeeze=False, layout="constrained"
+    )
     for axis, name in zip(axes[0], names, strict=False):
-        axis.plot(
-            history["step"], history[name], marker="o", markersize=3, label="train (with dropout, while it learns)"
-        )
+        axis.plot(history["step"], history[name], marker="o", markersize=3, label="train, while it learns")
         axis.plot(history["step"], history[f"val_{name}"], marker="o", markersize=3, label="validation")
         lowest = history[f"val_{name}"].idxmin()
         axis.annotate(

@@ -75,6 +75,7 @@ def plain_text(markdown: str) -> str:
     text = re.sub(r"^\*\*(.+?)\*\*[ ]*$", r"\1:", markdown, flags=re.MULTILINE)
     text = re.sub(r"^#+ ", "", text, flags=re.MULTILINE)
     text = re.sub(r"\*\*|(?<!\w)_|_(?!\w)", "", text)
+    text = re.sub(r"\\([\\`*_{}\[\]()#+.!-])", r"\1", text)
     return re.sub(r"[ ]+$", "", text, flags=re.MULTILINE).strip() + "\n"
 
 

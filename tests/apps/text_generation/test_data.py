@@ -55,8 +55,8 @@ def test_the_packaged_sample_is_plays_without_markdown():
 
 
 def test_markdown_marks_go_and_words_stay():
-    assert plain_text("# Act I\n\n**FIRST LORD**  \nGo, _aside_ then.  \n\n_Exit_\n") == (
-        "Act I\n\nFIRST LORD:\nGo, aside then.\n\nExit\n"
+    assert plain_text("# Act I\n\n**FIRST LORD**  \nGo, _\\[aside\\]_ then.  \n\n_Exit_\n") == (
+        "Act I\n\nFIRST LORD:\nGo, [aside] then.\n\nExit\n"
     )
 
 
