@@ -69,7 +69,8 @@ def train(
     except OSError:  # a folder that cannot be resumed would only be in the way
         shutil.rmtree(run.path, ignore_errors=True)
         raise
-    _fit(application, run, config, application.datasets(corpus, assets, config), models)
+    with being_trained(run):
+        _fit(application, run, config, application.datasets(corpus, assets, config), models)
     return run
 
 
@@ -82,7 +83,8 @@ def resume(application: Application, name: str) -> Run:
     corpus = _read_again(application, run, config)
     assets = _read_assets(application, run)
     models = _build_twice(application, config, assets)
-    _fit(application, run, config, application.datasets(corpus, assets, config), models)
+    with being_trained(run):
+        _fit(application, run, config, application.datasets(corpus, assets, config), models)
     return run
 
 
@@ -106,17 +108,6 @@ def _build_twice(application: Application, config: TrainingConfig, assets: Any) 
 
 
 def _fit(
-    application: Application,
-    run: Run,
-    config: TrainingConfig,
-    data: Datasets,
-    models: tuple[keras.Model, keras.Model],
-) -> None:
-    with being_trained(run):
-        _fit_alone(application, run, config, data, models)
-
-
-def _fit_alone(
     application: Application,
     run: Run,
     config: TrainingConfig,
