@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from apps.text_generation.model import CharacterLanguageModel
 from shared import training
 from shared.application import Datasets
 from shared.config import TrainingConfig
@@ -60,6 +61,12 @@ def checkpoint(run: Run) -> tuple[dict, list[np.ndarray]]:
     with np.load(run.checkpoint) as state:
         names = sorted(set(state.files) - {"progress"})
         return json.loads(state["progress"].tobytes()), [state[name] for name in names]
+
+
+def saved_weights(run: Run) -> list[np.ndarray]:
+    model = keras.saving.load_model(run.model)
+    assert isinstance(model, CharacterLanguageModel)
+    return model.get_weights()
 
 
 def wait_until_in_epoch(process: subprocess.Popen, run: Run, epoch: int) -> None:
