@@ -4,6 +4,9 @@
 differs: see `shared.layers.sequence_loop`. Where the arguments or the device ask for what only Keras does (other
 activations, `unroll`, cuDNN on a GPU), Keras does it.
 
+Each has an attribute `watch_gradient`, None by default: a function that back propagation calls, in the graph, with the
+norms of the gradient of the loss by the output of every step (see `watch` in `shared.layers.sequence_loop.run`).
+
 A model saved with these layers opens without this package by mapping them to Keras's:
 `keras.models.load_model(path, custom_objects={"recur>LSTM": keras.layers.LSTM})`.
 """
@@ -34,6 +37,8 @@ class LSTM(keras.layers.LSTM):
         TensorShape([8, 20, 64])
     """
 
+    watch_gradient = None
+
     def inner_loop(self, sequences, initial_state, mask, training=False):
         """Runs the loop through time; see `keras.layers.RNN`."""
         cell = self.cell
@@ -53,6 +58,8 @@ class GRU(keras.layers.GRU):
         >>> [part.shape for part in layer(keras.ops.ones((8, 20, 16)))]
         [TensorShape([8, 64]), TensorShape([8, 64])]
     """
+
+    watch_gradient = None
 
     def inner_loop(self, sequences, initial_state, mask, training=False):
         """Runs the loop through time; see `keras.layers.RNN`."""
@@ -77,6 +84,8 @@ class SimpleRNN(keras.layers.SimpleRNN):
         >>> layer(keras.ops.ones((8, 20, 16))).shape
         TensorShape([8, 64])
     """
+
+    watch_gradient = None
 
     def inner_loop(self, sequences, initial_state, mask, training=False):
         """Runs the loop through time; see `keras.layers.RNN`."""
@@ -112,21 +121,31 @@ def _run(layer, recurrence, weights, bias, sequences, states, mask, training):
     Returns:
         The last output, all outputs (batch-major) and a list of the states.
     """
-    sequences = [_time_major(sequence, layer.go_backwards) for sequence in _dropped(sequences, layer.cell, training)]
-    projected = _project(sequences, _tensor(layer.cell.kernel), bias)
+    sequences = _dropped(sequences, layer.cell, training)
     mask = mask[0] if isinstance(mask, (list, tuple)) else mask
-    mask = None if mask is None else _time_major(tf.cast(mask, tf.bool)[:, :, None], layer.go_backwards)
+    mask = None if mask is None else tf.cast(mask, tf.bool)[:, :, None]
+    if layer.go_backwards:
+        sequences = [tf.reverse(sequence, [1]) for sequence in sequences]
+        mask = None if mask is None else tf.reverse(mask, [1])
     outputs, states = sequence_loop.run(
-        recurrence, projected, tuple(states), weights, mask, training is True, layer.return_sequences
+        recurrence,
+        sequences,
+        _tensor(layer.cell.kernel),
+        bias,
+        tuple(states),
+        weights,
+        mask,
+        training is True,
+        layer.return_sequences,
+        layer.watch_gradient,
     )
     last = states[0]
     if mask is not None:
         # Keras shows a masked step the output before it, and zeros where there was none; or always zeros.
-        shown = mask if layer.zero_output_for_mask else tf.cumsum(tf.cast(mask, tf.int32)) > 0
-        last = tf.where(shown[-1], last, tf.zeros_like(last))
+        shown = mask if layer.zero_output_for_mask else tf.cumsum(tf.cast(mask, tf.int32), axis=1) > 0
+        last = tf.where(shown[:, -1], last, tf.zeros_like(last))
         outputs = None if outputs is None else tf.where(shown, outputs, tf.zeros_like(outputs))
-    outputs = last[:, None] if outputs is None else _time_major(outputs)
-    return last, outputs, list(states)
+    return last, last[:, None] if outputs is None else outputs, list(states)
 
 
 def _dropped(sequences, cell, training):
@@ -139,25 +158,6 @@ def _dropped(sequences, cell, training):
     if mask is None:
         return [sequences]
     return [sequences * gate[:, None] for gate in (mask if isinstance(mask, list) else [mask])]
-
-
-def _project(sequences, kernel, bias):
-    """Returns `x W + b` for all steps in one product, or in one a gate: `[time, batch, gates * units]`."""
-    shape = tf.shape(sequences[0])
-    kernels = tf.split(kernel, len(sequences), axis=1)
-    flat = [tf.reshape(sequence, [-1, sequence.shape[-1]]) for sequence in sequences]
-    projected = [tf.matmul(sequence, part) for sequence, part in zip(flat, kernels, strict=True)]
-    projected = projected[0] if len(projected) == 1 else tf.concat(projected, axis=-1)
-    projected = projected if bias is None else tf.nn.bias_add(projected, bias)
-    projected = tf.reshape(projected, [shape[0], shape[1], kernel.shape[1]])
-    projected.set_shape([*sequences[0].shape[:2], kernel.shape[1]])
-    return projected
-
-
-def _time_major(tensor, go_backwards=False):
-    """Exchanges the first two axes of three, and reverses time where asked."""
-    tensor = tf.transpose(tensor, [1, 0, 2])
-    return tf.reverse(tensor, [0]) if go_backwards else tensor
 
 
 def _tensor(variable):

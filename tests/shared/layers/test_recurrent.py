@@ -95,6 +95,39 @@ def test_parity_with_keras(kind, data):
     assert_alike(mine, results(theirs, x, states, mask, training, graph))
 
 
+@each_kind
+def test_a_long_sequence_in_segments_is_the_same(kind, monkeypatch):
+    monkeypatch.setattr(sequence_loop, "SEGMENT", 3)
+    ours, theirs = pair(kind, return_sequences=True, return_state=True)
+    x, states = arguments(3, 8, len(ours.state_size))
+    mask = tf.sequence_mask([8, 2, 0], 8)
+    assert_alike(*(results(layer, x, states, mask, True) for layer in (ours, theirs)))
+
+
+@each_kind
+@pytest.mark.parametrize("training", [False, True])
+def test_the_norm_of_the_gradient_at_every_step(kind, training, monkeypatch):
+    monkeypatch.setattr(sequence_loop, "SEGMENT", 4)
+    layer, _ = pair(kind, return_sequences=True)
+    x, states = arguments(2, 7, len(layer.state_size))
+    norms = np.zeros(7)
+    layer.watch_gradient = lambda part, begin=0: norms.__setitem__(slice(begin, begin + len(part)), part)
+    results(layer, x, states, None, training, graph=False)
+    layer.watch_gradient = None
+    # By the definition: the loss of what follows step t, differentiated by the state that it passes on.
+    after = [states]
+    for t in range(7):
+        _, now = layer.cell(x[:, t], after[-1])
+        after.append(now)
+    for t in range(7):
+        with tf.GradientTape() as tape:
+            tape.watch(after[t + 1])
+            outputs = layer(x[:, t + 1 :], initial_state=after[t + 1]) if t < 6 else tf.zeros([2, 0, UNITS])
+            outputs = tf.concat([after[t + 1][0][:, None], outputs], axis=1)
+            loss = tf.reduce_sum(tf.sin(outputs + 1))
+        np.testing.assert_allclose(norms[t], tf.norm(tape.gradient(loss, after[t + 1][0])), rtol=1e-4)
+
+
 RECURRENCES = {
     "LSTM": (LSTMRecurrence(), 4, [(2, 8)], 2),
     "GRU": (GRURecurrence(), 3, [(2, 6), (6,)], 1),
@@ -109,13 +142,14 @@ RECURRENCES = {
 def test_gradients_are_the_numerical_differences(kind, training):
     recurrence, gates, weights, states = RECURRENCES[kind]
     generator = np.random.default_rng(3)
-    shapes = [(3, 2, gates * 2), *[(2, 2)] * states, *weights]
+    shapes = [(2, 3, 3), (3, gates * 2), (gates * 2,), *[(2, 2)] * states, *weights]
     values = [tf.constant(generator.normal(size=shape)) for shape in shapes]
-    mask = tf.constant([[1, 1], [0, 1], [1, 0]])[:, :, None] > 0
-    slope = tf.constant(generator.normal(size=(3, 2, 2)))
+    mask = tf.constant([[1, 0, 1], [1, 1, 0]])[:, :, None] > 0
+    slope = tf.constant(generator.normal(size=(2, 3, 2)))
 
-    def loss(x, *rest):
-        outputs, final = sequence_loop.run(recurrence, x, rest[:states], rest[states:], mask, training)
+    def loss(x, kernel, bias, *rest):
+        initial, recurrent_weights = rest[:states], rest[states:]
+        outputs, final = sequence_loop.run(recurrence, [x], kernel, bias, initial, recurrent_weights, mask, training)
         return tf.reduce_sum(outputs * slope) + sum(tf.reduce_sum(state**2) for state in final)
 
     for by_hand, numerical in zip(*tf.test.compute_gradient(loss, values, delta=1e-5), strict=True):
