@@ -7,7 +7,9 @@ from typing import Any
 
 import keras
 
+from shared.layers.encoder import RecurrentEncoder
 from shared.layers.recurrent import GRU, LSTM, SimpleRNN
+from shared.layers.registry import find
 from shared.layers.stack import RecurrentStack
 
 CELLS: dict[str, type[keras.layers.RNN]] = {
@@ -36,9 +38,7 @@ def recurrent_layer(cell: str, units: int, *, bidirectional: bool = False, **opt
         >>> recurrent_layer("gru", 8, return_sequences=True)(keras.ops.zeros((2, 5, 3))).shape
         TensorShape([2, 5, 8])
     """
-    if cell not in CELLS:
-        raise ValueError(f"unknown cell {cell!r}; the cells are: {', '.join(CELLS)}")
-    layer = CELLS[cell](units, **options)
+    layer = find("cell", cell, CELLS)(units, **options)
     return keras.layers.Bidirectional(layer) if bidirectional else layer
 
 
@@ -66,3 +66,33 @@ def recurrent_stack(
         ],
         dropout=dropout,
     )
+
+
+def recurrent_encoder(
+    cell: str,
+    units: int,
+    layers: int = 1,
+    *,
+    bidirectional: bool = True,
+    merge_mode: str = "concat",
+    dropout: float = 0.0,
+    recurrent_initializer: str = "orthogonal",
+) -> RecurrentEncoder:
+    """Recurrent layers on top of one another that read in both directions.
+
+    Args:
+        cell: `simple_rnn`, `lstm` or `gru`.
+        units: Dimension of every layer's state, in each direction.
+        layers: How many.
+        bidirectional: Whether to read backwards too.
+        merge_mode: What becomes of the outputs and states of the two directions: `concat` or `sum`.
+        dropout: Rate between one layer and the next.
+        recurrent_initializer: Of the recurrent kernels.
+
+    Raises:
+        ValueError: There is no such cell.
+    """
+    built = recurrent_stack(cell, units, layers, recurrent_initializer=recurrent_initializer).layers
+    if bidirectional:
+        built = [keras.layers.Bidirectional(layer, merge_mode=merge_mode) for layer in built]
+    return RecurrentEncoder(built, dropout=dropout)
