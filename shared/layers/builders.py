@@ -7,7 +7,11 @@ from typing import Any
 
 import keras
 
+from shared.layers.attention import attention as build_attention
+from shared.layers.attention_decoder import AttentionDecoder
+from shared.layers.bahdanau_decoder import BahdanauDecoder
 from shared.layers.encoder import RecurrentEncoder
+from shared.layers.luong_decoder import LuongDecoder
 from shared.layers.recurrent import GRU, LSTM, SimpleRNN
 from shared.layers.registry import find
 from shared.layers.stack import RecurrentStack
@@ -16,6 +20,10 @@ CELLS: dict[str, type[keras.layers.RNN]] = {
     "simple_rnn": SimpleRNN,
     "lstm": LSTM,
     "gru": GRU,
+}
+ATTENTION_DECODERS: dict[str, type[AttentionDecoder]] = {
+    "bahdanau": BahdanauDecoder,
+    "luong": LuongDecoder,
 }
 
 
@@ -96,3 +104,33 @@ def recurrent_encoder(
     if bidirectional:
         built = [keras.layers.Bidirectional(layer, merge_mode=merge_mode) for layer in built]
     return RecurrentEncoder(built, dropout=dropout)
+
+
+def attention_decoder(
+    kind: str,
+    cell: str,
+    units: int,
+    layers: int = 1,
+    *,
+    attention: str | None = None,
+    dropout: float = 0.0,
+    **options: Any,
+) -> AttentionDecoder:
+    """A decoder that attends to a memory.
+
+    Args:
+        kind: `bahdanau`, which attends before the recurrent layers, or `luong`, which attends after them.
+        cell: `simple_rnn`, `lstm` or `gru`.
+        units: Dimension of every layer's state, of the attention and of the outputs.
+        layers: How many recurrent layers.
+        attention: A name in `shared.layers.attention.ATTENTIONS`; that of the same paper by default.
+        dropout: Rate between one layer and the next.
+        **options: Of the decoder's class: `gate` for `bahdanau`, `input_feeding` for `luong`.
+
+    Raises:
+        ValueError: There is no such decoder, cell or attention.
+    """
+    decoder = find("decoder", kind, ATTENTION_DECODERS)
+    attention = attention or {"bahdanau": "bahdanau", "luong": "luong_general"}[kind]
+    stack = recurrent_stack(cell, units, layers, dropout=dropout)
+    return decoder(stack, build_attention(attention, units), **options)
