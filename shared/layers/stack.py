@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
+import tensorflow as tf
 from keras import KerasTensor, ops
 
 Tensor = Any
@@ -39,6 +40,11 @@ class RecurrentStack(keras.layers.Layer):
         """Width of every state tensor, layer by layer (an LSTM has two)."""
         sizes = [layer.state_size for layer in self.layers]
         return [int(s) for size in sizes for s in (size if isinstance(size, (list, tuple)) else [size])]
+
+    @property
+    def units(self) -> int:
+        """Width of the outputs."""
+        return self.layers[-1].units
 
     def zero_states(self, batch: Tensor) -> list[Tensor]:
         """States of sequences that have not begun: zeros, [batch, size] each."""
@@ -83,19 +89,24 @@ class RecurrentStack(keras.layers.Layer):
             after += new
         return outputs, after
 
-    def step(self, inputs: Tensor, states: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
-        """Advances by one step, without dropout.
+    def step(
+        self, inputs: Tensor, states: Sequence[Tensor], training: bool | None = None
+    ) -> tuple[Tensor, list[Tensor]]:
+        """Advances by one step.
 
         Args:
             inputs: [batch, features].
             states: As many tensors as `state_sizes`, [batch, size].
+            training: Whether dropout between the layers is active.
 
         Returns:
             The top layer's output [batch, units] and the new states.
         """
         after: list[Tensor] = []
-        outputs = inputs
-        for layer in self.layers:
+        outputs = tf.identity(inputs)  # without the mask that an embedding attaches, of which cells would warn
+        for index, layer in enumerate(self.layers):
+            if index:
+                outputs = self.between[index - 1](outputs, training=training)
             begin = len(after)
             own = list(states[begin : begin + len(_state_list(layer))])
             outputs, new = layer.cell(outputs, own, training=False)
@@ -108,7 +119,7 @@ class RecurrentStack(keras.layers.Layer):
         """Shapes of `call`'s results."""
         batch, time = inputs.shape[:2]
         states = [KerasTensor((batch, size), self.compute_dtype) for size in self.state_sizes]
-        return KerasTensor((batch, time, self.layers[-1].units), self.compute_dtype), states
+        return KerasTensor((batch, time, self.units), self.compute_dtype), states
 
     def get_config(self) -> dict[str, Any]:
         """The layers and the rate."""
