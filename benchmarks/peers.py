@@ -34,17 +34,22 @@ class Case:
         return f"{self.layer} batch {self.batch} length {self.length} units {self.units}{kind}"
 
     def lengths(self) -> np.ndarray:
-        """Lengths of the sequences: those of IMDB's reviews are close to log-normal, median 174 words."""
+        """Lengths of the sequences."""
         if not self.masked:
             return np.full(self.batch, self.length)
-        drawn = np.random.default_rng(0).lognormal(np.log(174), 0.65, self.batch)
-        return np.clip(drawn, 1, self.length).astype(int)
+        return review_lengths(self.batch, self.length)
 
     def training_operations(self) -> int:
         """Floating-point operations of the products of a training step; no gradient by the inputs is asked for."""
         directions = 2 if self.bidirectional else 1
         recurrent_layer = GATES[self.layer] * self.units * (2 * self.units + 3 * self.units) * directions
         return 2 * int(self.lengths().sum()) * (recurrent_layer + 3 * directions * self.units * OUTPUTS)
+
+
+def review_lengths(count: int, longest: int) -> np.ndarray:
+    """Draws lengths in words like those of IMDB's reviews: close to log-normal, median 174."""
+    drawn = np.random.default_rng(0).lognormal(np.log(174), 0.65, count)
+    return np.clip(drawn, 1, longest).astype(int)
 
 
 def competitors(case: Case) -> tuple[dict[str, Pair], dict[str, str]]:
@@ -54,6 +59,7 @@ def competitors(case: Case) -> tuple[dict[str, Pair], dict[str, str]]:
     y = generator.normal(size=(case.batch, case.length, OUTPUTS)).astype("float32")
     found = {
         "ours": _keras(case, getattr(recurrent, case.layer), x, y),
+        "ours, jit_compile": _keras(case, getattr(recurrent, case.layer), x, y, jit_compile=True),
         "Keras": _keras(case, getattr(keras.layers, case.layer), x, y),
         "Keras, jit_compile": _keras(case, getattr(keras.layers, case.layer), x, y, jit_compile=True),
     }

@@ -33,14 +33,16 @@ def forward(
     Returns:
         The states after each step, `[time, batch, units]`, None, and the last states.
     """
+    counted = () if mask is None else (mask,)
 
-    def step(t, states):
-        after, _ = recurrence.step(weights, x[t], states)
-        if mask is not None:
-            after = tuple(tf.where(mask[t], new, old) for new, old in zip(after, states, strict=True))
+    def step(now, states):
+        x, *counts = now
+        after, _ = recurrence.step(weights, x, states)
+        if counts:
+            after = tuple(tf.where(counts[0], new, old) for new, old in zip(after, states, strict=True))
         return after, after[: save * return_sequences]
 
-    histories, states = _iterate(step, states, (1,) * save * return_sequences, x, steps)
+    histories, states = _iterate(step, states, (1,) * save * return_sequences, (x, *counted), steps)
     return histories, None, states
 
 
@@ -58,49 +60,59 @@ def backward(
 ) -> tuple[Tensors, Tensors, tf.Tensor | None]:
     """Runs the loop back through time; see `shared.layers.compiled_loop.backward`. Sequences are time-major."""
     shifted = tuple(tf.concat([i[None], h[:-1]], axis=0) for i, h in zip(initial, histories, strict=True))
+    given = {"d_outputs": d_outputs, "mask": mask}
+    given = {name: sequence for name, sequence in given.items() if sequence is not None}
+    sequences = (*shifted, *histories, *activations, *given.values())
 
-    def step(t, d_states):
+    def step(now, d_states):
+        count = len(shifted)
+        before, after, activated = now[:count], now[count : 2 * count], now[2 * count : 2 * count + len(activations)]
+        now = dict(zip(given, now[2 * count + len(activations) :], strict=True))
         if d_outputs is not None:
-            d_states = (d_states[0] + d_outputs[t], *d_states[1:])
+            d_states = (d_states[0] + now["d_outputs"], *d_states[1:])
         through = d_states
         if mask is not None:
-            counts = tf.cast(mask[t], d_states[0].dtype)
+            counts = tf.cast(now["mask"], d_states[0].dtype)
             through = tuple(d_state * counts for d_state in d_states)
-        at = [tuple(history[t] for history in group) for group in (shifted, histories, activations)]
-        now, d_before = recurrence.step_back(kernels, through, *at)
+        d_step, d_before = recurrence.step_back(kernels, through, before, after, activated)
         if mask is not None:
             d_before = tuple(d + (whole - part) for d, whole, part in zip(d_before, d_states, through, strict=True))
-        return d_before, (*now, d_states[0]) if norms else now
+        return d_before, (*d_step, d_states[0]) if norms else d_step
 
     widths = (*recurrence.step_widths, 1) if norms else recurrence.step_widths
-    saved, d_states = _iterate(step, d_final, widths, histories[0], steps, reverse=True)
+    saved, d_states = _iterate(step, tuple(d_final), widths, sequences, steps, reverse=True)
     d_steps = saved[: len(recurrence.step_widths)]
     return d_states, d_steps, tf.norm(saved[-1], axis=[1, 2]) if norms else None
 
 
-def _iterate(step, states, widths, sequence, steps, reverse=False):
-    """Repeats `step(t, states) -> (states, saved)`; returns what was saved, stacked, and the last states.
+def _iterate(step, states, widths, sequences, steps, reverse=False):
+    """Repeats `step(now, states) -> (states, saved)`; returns what was saved, stacked, and the last states.
+
+    A turn of the loop makes several steps, whose part of the sequences it reads at once; those left over come one by
+    one.
 
     Args:
-        step: The body.
+        step: The body; `now` is what the sequences hold at the step.
         states: Tensors `[batch, units]`.
         widths: Last dimension of each tensor that the body saves, in units.
-        sequence: Any sequence that the body reads, `[time, …]`.
+        sequences: Tensors `[time, …]`.
         steps: How many steps to make, at most `time`; what is saved is zero beyond.
         reverse: Whether to go from step `steps - 1` down to 0.
     """
-    time = tf.shape(sequence)[0] if sequence.shape[0] is None else sequence.shape[0]
+    time = tf.shape(sequences[0])[0] if sequences[0].shape[0] is None else sequences[0].shape[0]
     batch, units = states[0].shape
     arrays = tuple(tf.TensorArray(states[0].dtype, time, element_shape=[batch, width * units]) for width in widths)
 
     def body_of(count):
         def body(done, states, arrays):
-            for _ in range(count):
-                t = steps - 1 - done if reverse else done
-                states, saved = step(t, states)
-                arrays = tuple(array.write(t, value) for array, value in zip(arrays, saved, strict=True))
-                done = done + 1
-            return done, states, arrays
+            first = steps - done - count if reverse else done
+            # Not a slice: its bounds would have to be constant where XLA compiles this loop with a model around it.
+            part = first + tf.range(count)
+            blocks = list(zip(*(tf.unstack(tf.gather(sequence, part)) for sequence in sequences), strict=True))
+            for place in reversed(range(count)) if reverse else range(count):
+                states, saved = step(blocks[place], states)
+                arrays = tuple(array.write(first + place, value) for array, value in zip(arrays, saved, strict=True))
+            return done + count, states, arrays
 
         return body
 

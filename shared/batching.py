@@ -1,0 +1,41 @@
+"""Batches of sequences of similar length, so that little of a batch is padding."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+
+def batches_of_similar_length(
+    lengths: Sequence[int], batch_size: int, seed: int, batches_a_pool: int = 50
+) -> list[np.ndarray]:
+    """Divides the indices of sequences into batches whose lengths are close to one another, in random order.
+
+    All sequences are shuffled and dealt into pools; each pool is sorted by length and cut into batches. Which sequences
+    meet in a batch, and the order of the batches, change with the seed and with nothing else, so that a run that is
+    resumed sees what it would have seen.
+
+    Args:
+        lengths: Length of every sequence.
+        batch_size: How many sequences a batch has; those left over, fewer than a batch, are in none.
+        seed: Of the shuffle: another for each pass over the data.
+        batches_a_pool: More of them mean less padding, and batches that are less random.
+
+    Returns:
+        Index arrays [batch_size], `len(lengths) // batch_size` of them.
+
+    Example:
+        >>> [sorted(batch.tolist()) for batch in batches_of_similar_length([1, 9, 2, 8], 2, seed=0)]
+        [[0, 2], [1, 3]]
+    """
+    lengths = np.asarray(lengths)
+    random = np.random.default_rng(seed)
+    order = random.permutation(len(lengths))
+    order = order[: len(order) // batch_size * batch_size]
+    pools = [
+        order[begin : begin + batches_a_pool * batch_size]
+        for begin in range(0, len(order), batches_a_pool * batch_size)
+    ]
+    batches = [
+        batch for pool in pools for batch in pool[np.argsort(lengths[pool], kind="stable")].reshape(-1, batch_size)
+    ]
+    return [batches[index] for index in random.permutation(len(batches))]
