@@ -1,11 +1,9 @@
-"""Builders: recurrent layers, stacks and networks by the names that the literature uses.
+"""Builders: recurrent layers, stacks, encoders and decoders by the names that the literature uses.
 
-Applications name a cell and never a class, so that a faster implementation takes its place in `CELLS` alone. The
-networks come in the shapes of Karpathy 2015: `recurrent_network("many_to_one", …)`. They take and give features,
-[batch, time, features]; embeddings, heads and losses are the application's.
+Applications name a cell and never a class, so that a faster implementation takes its place in `CELLS` alone. Whole
+networks are in `shared.layers.networks`.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -13,21 +11,25 @@ import keras
 from shared.layers.attention import attention as build_attention
 from shared.layers.attention_decoder import AttentionDecoder
 from shared.layers.bahdanau_decoder import BahdanauDecoder
-from shared.layers.decoder import Decoder
 from shared.layers.encoder import RecurrentEncoder
-from shared.layers.encoder_decoder import EncoderDecoder
+from shared.layers.initializers import initializer
+from shared.layers.layer_norm_lstm import LayerNormLSTM
 from shared.layers.luong_decoder import LuongDecoder
-from shared.layers.many_to_one import ManyToOne
-from shared.layers.one_to_one import OneToOne
-from shared.layers.pooling import pooling as build_pooling
 from shared.layers.recurrent import GRU, LSTM, SimpleRNN
 from shared.layers.registry import find
 from shared.layers.stack import RecurrentStack
+from shared.layers.weight_drop import WeightDropGRU, WeightDropLSTM, WeightDropSimpleRNN
+from shared.layers.zoneout import ZoneoutLSTM
 
 CELLS: dict[str, type[keras.layers.RNN]] = {
     "simple_rnn": SimpleRNN,
     "lstm": LSTM,
     "gru": GRU,
+    "layer_norm_lstm": LayerNormLSTM,
+    "zoneout_lstm": ZoneoutLSTM,
+    "weight_drop_simple_rnn": WeightDropSimpleRNN,
+    "weight_drop_lstm": WeightDropLSTM,
+    "weight_drop_gru": WeightDropGRU,
 }
 ATTENTION_DECODERS: dict[str, type[AttentionDecoder]] = {
     "bahdanau": BahdanauDecoder,
@@ -39,7 +41,7 @@ def recurrent_layer(cell: str, units: int, *, bidirectional: bool = False, **opt
     """One recurrent layer.
 
     Args:
-        cell: `simple_rnn`, `lstm` or `gru`.
+        cell: A name in `CELLS`: `simple_rnn`, `lstm`, `gru`, …
         units: Dimension of the state.
         bidirectional: Whether a second layer reads the sequence backwards; outputs are concatenated.
         **options: Arguments of the Keras layer (`return_sequences`, `recurrent_initializer`, `dropout`, …).
@@ -64,11 +66,11 @@ def recurrent_stack(
     """Recurrent layers on top of one another, with dropout between them and explicit state.
 
     Args:
-        cell: `simple_rnn`, `lstm` or `gru`.
+        cell: A name in `CELLS`: `simple_rnn`, `lstm`, `gru`, …
         units: Dimension of every layer's state.
         layers: How many.
         dropout: Rate between one layer and the next.
-        recurrent_initializer: Of the recurrent kernels: `orthogonal`, `identity`, `glorot_uniform`, …
+        recurrent_initializer: Of the recurrent kernels: a name in `shared.layers.initializers` or of Keras.
 
     Raises:
         ValueError: There is no such cell.
@@ -76,7 +78,11 @@ def recurrent_stack(
     return RecurrentStack(
         [
             recurrent_layer(
-                cell, units, return_sequences=True, return_state=True, recurrent_initializer=recurrent_initializer
+                cell,
+                units,
+                return_sequences=True,
+                return_state=True,
+                recurrent_initializer=initializer(recurrent_initializer),
             )
             for _ in range(layers)
         ],
@@ -97,7 +103,7 @@ def recurrent_encoder(
     """Recurrent layers on top of one another that read in both directions.
 
     Args:
-        cell: `simple_rnn`, `lstm` or `gru`.
+        cell: A name in `CELLS`: `simple_rnn`, `lstm`, `gru`, …
         units: Dimension of every layer's state, in each direction.
         layers: How many.
         bidirectional: Whether to read backwards too.
@@ -128,7 +134,7 @@ def attention_decoder(
 
     Args:
         kind: `bahdanau`, which attends before the recurrent layers, or `luong`, which attends after them.
-        cell: `simple_rnn`, `lstm` or `gru`.
+        cell: A name in `CELLS`: `simple_rnn`, `lstm`, `gru`, …
         units: Dimension of every layer's state, of the attention and of the outputs.
         layers: How many recurrent layers.
         attention: A name in `shared.layers.attention.ATTENTIONS`; that of the same paper by default.
@@ -142,102 +148,3 @@ def attention_decoder(
     attention = attention or {"bahdanau": "bahdanau", "luong": "luong_general"}[kind]
     stack = recurrent_stack(cell, units, layers, dropout=dropout)
     return decoder(stack, build_attention(attention, units), **options)
-
-
-def one_to_one(cell: str, units: int, layers: int = 1, **options: Any) -> OneToOne:
-    """From a vector [batch, features] to a vector; options of `recurrent_stack`."""
-    return OneToOne(recurrent_stack(cell, units, layers, **options))
-
-
-def one_to_many(cell: str, units: int, layers: int = 1, **options: Any) -> Decoder:
-    """From a vector to the sequence that it conditions; options of `recurrent_stack`.
-
-    Where there is more than a vector to look at, as in the regions of an image, take `attention_decoder`.
-    """
-    return Decoder(recurrent_stack(cell, units, layers, **options))
-
-
-def many_to_one(cell: str, units: int, layers: int = 1, *, pooling: str = "last", **options: Any) -> ManyToOne:
-    """From a sequence to one vector.
-
-    Args:
-        cell: `simple_rnn`, `lstm` or `gru`.
-        units: Dimension of every layer's state, in each direction, and of the attention's query.
-        layers: How many.
-        pooling: `last`, `max`, `mean` or `attention`.
-        **options: Of `recurrent_encoder`.
-
-    Raises:
-        ValueError: There is no such cell or pooling.
-    """
-    encoder = recurrent_encoder(cell, units, layers, **options)
-    settings = {"last": {"bidirectional": encoder.bidirectional}, "attention": {"units": units}}
-    return ManyToOne(encoder, build_pooling(pooling, **settings.get(pooling, {})))
-
-
-def many_to_many(
-    cell: str, units: int, layers: int = 1, *, bidirectional: bool = False, **options: Any
-) -> RecurrentStack | RecurrentEncoder:
-    """From a sequence to one as long: outputs [batch, time, units] and the states after the last step.
-
-    Forward only, it is a stack, which goes on from its states; in both directions, an encoder, whose output at a step
-    knows what follows. Options are those of `recurrent_stack` and `recurrent_encoder`.
-    """
-    return (recurrent_encoder if bidirectional else recurrent_stack)(cell, units, layers, **options)
-
-
-def encoder_decoder(
-    cell: str,
-    units: int,
-    layers: int = 1,
-    *,
-    decoder: str = "bahdanau",
-    merge_mode: str = "concat",
-    dropout: float = 0.0,
-    **options: Any,
-) -> EncoderDecoder:
-    """From a sequence to one of another length, by an encoder in both directions and a decoder with attention.
-
-    Args:
-        cell: `simple_rnn`, `lstm` or `gru`.
-        units: Dimension of every state, in each direction.
-        layers: How many, on each side.
-        decoder: `bahdanau` or `luong`.
-        merge_mode: Of the encoder's two directions: `concat` or `sum`.
-        dropout: Rate between one layer and the next.
-        **options: Of `attention_decoder`.
-
-    Raises:
-        ValueError: There is no such cell, decoder or attention.
-    """
-    encoder = recurrent_encoder(cell, units, layers, merge_mode=merge_mode, dropout=dropout)
-    return EncoderDecoder(encoder, attention_decoder(decoder, cell, units, layers, dropout=dropout, **options))
-
-
-NETWORKS: dict[str, Callable[..., keras.layers.Layer]] = {
-    "one_to_one": one_to_one,
-    "one_to_many": one_to_many,
-    "many_to_one": many_to_one,
-    "many_to_many": many_to_many,
-    "encoder_decoder": encoder_decoder,
-}
-
-
-def recurrent_network(shape: str, cell: str, units: int, layers: int = 1, **options: Any) -> keras.layers.Layer:
-    """A recurrent network of one of the shapes.
-
-    Args:
-        shape: `one_to_one`, `one_to_many`, `many_to_one`, `many_to_many` or `encoder_decoder`.
-        cell: `simple_rnn`, `lstm` or `gru`.
-        units: Dimension of every state.
-        layers: How many recurrent layers.
-        **options: Of the function that goes by the shape's name.
-
-    Raises:
-        ValueError: There is no such shape; the message lists those there are.
-
-    Example:
-        >>> recurrent_network("many_to_one", "gru", 8, pooling="max")(keras.ops.ones((2, 5, 3))).shape
-        TensorShape([2, 16])
-    """
-    return find("shape", shape, NETWORKS)(cell, units, layers, **options)

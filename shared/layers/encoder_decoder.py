@@ -25,7 +25,7 @@ class EncoderDecoder(keras.layers.Layer):
         decoder: Writes the target.
 
     Example:
-        >>> from shared.layers.builders import encoder_decoder
+        >>> from shared.layers.networks import encoder_decoder
         >>> network, ones = encoder_decoder("gru", 4), keras.ops.ones
         >>> outputs, weights = network(ones((2, 7, 3)), ones((2, 5, 3)))
         >>> outputs.shape, weights.shape

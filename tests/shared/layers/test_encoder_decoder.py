@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from shared.layers.builders import encoder_decoder
+from shared.layers.networks import encoder_decoder
 from shared.serving.native import NativeSavedModel
 
 SYMBOLS, LONGEST, START, END = 8, 5, 1, 2  # 0 is padding

@@ -4,18 +4,17 @@ import keras
 import numpy as np
 import pytest
 
-from shared.layers.builders import (
+from shared.layers.builders import attention_decoder, recurrent_layer
+from shared.layers.encoder import RecurrentEncoder
+from shared.layers.networks import (
     NETWORKS,
-    attention_decoder,
     encoder_decoder,
     many_to_many,
     many_to_one,
     one_to_many,
     one_to_one,
-    recurrent_layer,
     recurrent_network,
 )
-from shared.layers.encoder import RecurrentEncoder
 from shared.layers.pooling import POOLINGS
 from shared.layers.stack import RecurrentStack
 
