@@ -1,6 +1,6 @@
 """Measures the recurrent layers beside Keras's, TensorFlow's `BlockLSTMV2` and PyTorch's.
 
-    python -m benchmarks.recurrent_layers [--json] [--full] [--only REGEX] [--seconds 30] [--out FOLDER]
+    python -m benchmarks.recurrent_layers [--json] [--full] [--only REGEX] [--seconds 8] [--out FOLDER]
 
 Each case is one recurrent layer and a `Dense(64)` on every step's output: a training step (forward, backward, Adam) and
 a forward pass as in inference. All competitors of a case take turns, so that what slows the machine slows all; medians
@@ -29,21 +29,32 @@ from benchmarks import padding, peers
 OURS, PRODUCT, PRODUCT_SIZE = "ours", "matrix product", 2048
 
 
-def main(json: bool = False, full: bool = False, only: str = "", seconds: float = 30.0, out: Path = Path("runs/bench")):
+def main(
+    json: bool = False,
+    full: bool = False,
+    only: str = "",
+    seconds: float = 8.0,
+    out: Path = Path("runs/bench"),
+    again: bool = False,
+):
     """Measures the recurrent layers beside their peers.
 
     Args:
         json: Print one JSON object and nothing else.
         full: Also measure SimpleRNN and sequences of 500 steps.
         only: A regular expression; only cases whose name it is found in are measured.
-        seconds: How long to measure a case, once everything is compiled; at least three turns are made.
+        seconds: How long to measure a case, once everything is compiled; at least five calls are timed.
         out: Where to write the table, the figures and the plot.
+        again: Measure anew what `out` holds from a run that was stopped, too.
     """
     cases = [case for case in grid(full) if re.search(only, case.name)]
     if not cases:
         sys.exit(f"error: no case matches {only!r}; names look like {next(grid(full)).name!r}")
-    rows = []
-    for case in tqdm(cases, "cases", disable=None):
+    out.mkdir(parents=True, exist_ok=True)
+    file = out / "recurrent_layers.json"
+    rows = json_format.loads(file.read_text())["cases"] if file.exists() and not again else []
+    skipped: dict[str, str] = {}
+    for case in tqdm([case for case in cases if case.name not in {row["name"] for row in rows}], "cases", disable=None):
         competitors, skipped = peers.competitors(case)
         row = {"case": dataclasses.asdict(case), "name": case.name, **measure(competitors, seconds)}
         row["training_gflops"] = case.training_operations() / row["training_ms"][OURS] / 1e6
@@ -51,6 +62,7 @@ def main(json: bool = False, full: bool = False, only: str = "", seconds: float 
         rows.append(row)
         print(describe(row), file=sys.stderr, flush=True)
         keras.backend.clear_session(free_memory=True)
+        file.write_text(json_format.dumps({"cases": rows}))
     report = {
         "cores": os.cpu_count(),
         "versions": peers.versions(),
@@ -60,8 +72,7 @@ def main(json: bool = False, full: bool = False, only: str = "", seconds: float 
         "padding": padding.cost(seconds),
         "cases": rows,
     }
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "recurrent_layers.json").write_text(json_format.dumps(report, indent=1))
+    file.write_text(json_format.dumps(report, indent=1))
     (out / "recurrent_layers.md").write_text(table(report))
     plot(report, out / "recurrent_layers.png")
     print(json_format.dumps(report) if json else table(report))
@@ -89,7 +100,7 @@ def measure(competitors: dict[str, tuple[Callable, Callable]], seconds: float) -
             function(), function()
         taken = {name: [] for name in functions}
         end = time.perf_counter() + seconds / 2
-        while len(taken[OURS]) < 9 or (time.perf_counter() < end and len(taken[OURS]) < 200):
+        while len(taken[OURS]) < 5 or (time.perf_counter() < end and len(taken[OURS]) < 200):
             for name, function in functions.items():
                 taken[name] += burst(function)
         result[what] = {name: 1000 * float(np.median(times)) for name, times in taken.items()}

@@ -24,6 +24,9 @@ from shared.layers.recurrences import Recurrence, Tensors
 # the loop itself stops at the real length.
 LENGTH_BUCKET = 32
 
+# From this batch size on two halves of the batch, each with its loop, keep two cores busier than one loop does.
+PARALLEL_BATCH = 16
+
 # A longer sequence is read in segments of equal length: what back propagation makes of one is gone before the next.
 SEGMENT = 256
 
@@ -59,6 +62,46 @@ def run(
         The outputs of all steps, `[batch, time, units]` (None unless asked for), and the states after the last.
     """
     compiled = training and not is_op_determinism_enabled()
+    if compiled and (sequences[0].shape[0] or 0) >= PARALLEL_BATCH:
+        parts = _halves(sequences, states, mask)
+        watch = watch and _of_halves(watch)
+    else:
+        parts = [(sequences, states, mask)]
+    results = [
+        _read(recurrence, some, kernel, bias, first, weights, counts, compiled, return_sequences, watch)
+        for some, first, counts in parts
+    ]
+    if len(results) == 1:
+        return results[0]
+    outputs, states = zip(*results, strict=True)
+    outputs = tf.concat(outputs, axis=0) if return_sequences else None
+    return outputs, tuple(tf.concat(halves, axis=0) for halves in zip(*states, strict=True))
+
+
+def _halves(sequences, states, mask):
+    """Divides a batch in two, whose loops have nothing to do with each other, so that they run side by side."""
+    middle = sequences[0].shape[0] // 2
+    return [
+        ([x[part] for x in sequences], tuple(state[part] for state in states), None if mask is None else mask[part])
+        for part in (slice(0, middle), slice(middle, None))
+    ]
+
+
+def _of_halves(watch):
+    """Returns a function that is called with the norms of each half, and calls `watch` with those of both."""
+    waiting = {}
+
+    def watch_half(norms, begin=0):
+        if begin in waiting:
+            watch(tf.sqrt(norms**2 + waiting.pop(begin) ** 2), begin=begin)
+        else:
+            waiting[begin] = norms
+
+    return watch_half
+
+
+def _read(recurrence, sequences, kernel, bias, states, weights, mask, compiled, return_sequences, watch):
+    """Runs a recurrence as `run` does, long sequences in segments."""
     time = sequences[0].shape[1]
     if not compiled or time is None or time <= SEGMENT:
         return _segment(recurrence, sequences, kernel, bias, states, weights, mask, compiled, return_sequences, watch)

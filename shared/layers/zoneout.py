@@ -25,7 +25,7 @@ class ZoneoutLSTMCell(keras.layers.LSTMCell):
     Args:
         units: Dimension of the states h and c.
         zoneout_h: Probability that a unit of h keeps its state.
-        zoneout_c: The same of c. The defaults are the paper's for Penn Treebank.
+        zoneout_c: The same of c.
         **options: Those of `keras.layers.LSTMCell`.
 
     Raises:

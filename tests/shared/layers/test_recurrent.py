@@ -105,9 +105,19 @@ def test_a_long_sequence_in_segments_is_the_same(kind, monkeypatch):
 
 
 @each_kind
+def test_two_halves_of_a_batch_are_the_same(kind, monkeypatch):
+    monkeypatch.setattr(sequence_loop, "PARALLEL_BATCH", 3)
+    ours, theirs = pair(kind, return_sequences=True, return_state=True)
+    x, states = arguments(3, 5, len(ours.state_size))
+    mask = tf.sequence_mask([5, 2, 0], 5)
+    assert_alike(*(results(layer, x, states, mask, True) for layer in (ours, theirs)))
+
+
+@each_kind
 @pytest.mark.parametrize("training", [False, True])
 def test_the_norm_of_the_gradient_at_every_step(kind, training, monkeypatch):
     monkeypatch.setattr(sequence_loop, "SEGMENT", 4)
+    monkeypatch.setattr(sequence_loop, "PARALLEL_BATCH", 2)
     layer, _ = pair(kind, return_sequences=True)
     x, states = arguments(2, 7, len(layer.state_size))
     norms = np.zeros(7)
