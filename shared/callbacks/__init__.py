@@ -1,0 +1,1 @@
+"""Callbacks for any Keras 3 model on TensorFlow."""
