@@ -73,6 +73,8 @@ class GradientTap:
     ) -> None:
         """Adds a function to the training step; the functions are called in the order in which they were added.
 
+        Adding what is there already has no effect.
+
         Args:
             key: The name by which it is removed.
             function: Called in the graph with the gradients, unscaled and accumulated, and with their variables
@@ -86,10 +88,12 @@ class GradientTap:
                 gradients overflow; `function` is not called then.
 
         Raises:
-            ValueError: The key is taken, the model is not compiled, or a strategy distributes it over replicas.
+            ValueError: Another function has the key, the model is not compiled, or a strategy distributes it.
         """
+        if key in self._hooks and self._hooks[key].function == function:
+            return
         if key in self._hooks:
-            raise ValueError(f"{key!r} is already added to this model's gradients; remove it first")
+            raise ValueError(f"this model has a function for {key!r} already; remove it first")
         hook = _Hook(function, after_update, after_overflow)
         if self._optimizer is not self.optimizer_of(self._model):  # `compile` makes a new one
             self._uninstall()
@@ -116,7 +120,7 @@ class GradientTap:
         self._optimizer = optimizer
         self._replace(optimizer, "apply", self._apply)
         self._replace(optimizer, "_clip_gradients", self._clip_gradients)
-        self._replace(model, "make_train_function", self._make_train_function)
+        self._replace(model, "fit", self._fit)
         if model.optimizer is not optimizer:
             self._replace(model.optimizer, "_stateful_handle_non_finite_grads", self._overflow)
         model._gradient_tap = self
@@ -135,13 +139,13 @@ class GradientTap:
     def _original(self, name: str) -> Callable[..., Any]:
         return next(method for _, kept, method in self._kept if kept == name)
 
-    def _make_train_function(self, force: bool = False) -> Any:
-        make = self._original("make_train_function")
-        if not force:
-            # So begins `fit`, before any callback has its turn: what is still here was left behind.
-            self._hooks = {}
-            self._uninstall()
-        return make(force=True)
+    def _fit(self, *args: Any, **settings: Any) -> Any:
+        """Takes the place of the model's `fit`, where what is still here was left behind: no callback had its turn."""
+        fit = self._original("fit")
+        self._hooks = {}
+        self._uninstall()
+        self._model.make_train_function(force=True)
+        return fit(*args, **settings)
 
     def _clip_gradients(self, gradients: Gradients) -> Gradients:
         return self._original("_clip_gradients")(gradients if self._final is None else self._final)
