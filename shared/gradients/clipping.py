@@ -43,8 +43,8 @@ def by_norm(gradients: Sequence[Gradient], threshold: float = 1.0) -> Clipped:
     """Scales every gradient whose own norm is above the threshold down to it: the directions of each are kept.
 
     Example:
-        >>> by_norm([tf.constant([3.0, 4.0]), tf.constant(0.5)]).gradients[0].numpy().round(2).tolist()
-        [0.6, 0.8]
+        >>> by_norm([tf.constant([3.0, 4.0]), tf.constant(0.5)], threshold=2.5).gradients[0].numpy().tolist()
+        [1.5, 2.0]
     """
     before = dense(gradients)
     scales = tf.unstack(_scale(norms(before), threshold))
@@ -121,9 +121,9 @@ def by_weight_norm(
         epsilon: The norm that smaller ones of weights are taken for: units that begin at zero can move.
 
     Example:
-        >>> clipped = by_weight_norm([tf.constant([3.0, 4.0])], [tf.constant([0.0, 10.0])], threshold=0.1)
-        >>> clipped.gradients[0].numpy().round(2).tolist()
-        [0.6, 0.8]
+        >>> clipped = by_weight_norm([tf.constant([3.0, 4.0])], [tf.constant([0.0, 10.0])], threshold=0.25)
+        >>> clipped.gradients[0].numpy().tolist()
+        [1.5, 2.0]
     """
     before, after = dense(gradients), []
     for gradient, weight in zip(before, weights, strict=True):

@@ -20,7 +20,7 @@ GRADIENTS = st.lists(
 THRESHOLDS = st.floats(0.01, 100)
 NORM_RULES = [clipping.by_norm, clipping.by_global_norm]
 
-few = settings(max_examples=60, deadline=None)
+few = settings(max_examples=40, deadline=None)
 
 
 def tensors(gradients: list[np.ndarray]) -> list[tf.Tensor]:
@@ -122,8 +122,9 @@ def test_the_mean_norm_rule_follows_the_mean_and_history_leaves_out_what_is_not_
     assert history.variables[0].numpy().tolist() == [7, 3, 8]
 
 
-@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
-@pytest.mark.parametrize("name", RULES)
+@pytest.mark.parametrize(
+    ("name", "dtype"), [*((name, "float16") for name in RULES), ("norm", "bfloat16"), ("agc", "float64")]
+)
 def test_every_rule_takes_sparse_and_half_precise_gradients_inside_xla(name: str, dtype: str):
     rule = ClippingRule(name)
     slices = tf.IndexedSlices(tf.fill([2, 3], tf.constant(600.0, dtype)), tf.constant([1, 1]), tf.constant([4, 3]))
