@@ -20,8 +20,8 @@ class GradientClipping(keras.callbacks.Callback):
 
     A step whose gradients hold a NaN or an infinity is skipped: trainable weights, their moving averages and the
     optimizer's variables stay as they are, a dynamic loss scale excepted, which falls as it must. (What the forward
-    pass itself changed, such as the moving statistics of `BatchNormalization`, is not undone.) Under gradient
-    accumulation the whole update is skipped and accumulation begins anew.
+    pass itself changed, such as the moving statistics of `BatchNormalization` and the mean loss of the epoch, is not
+    undone.) Under gradient accumulation the whole update is skipped and accumulation begins anew.
 
     `logs` has for every epoch `clipped` (the fraction of updates that were clipped), `clip_scale` (the mean of the
     global norm after clipping over the one before) and `skipped` (the number of steps skipped); `report()` has the same
