@@ -88,7 +88,7 @@ def test_a_tiny_text_can_be_learnt_by_heart():
     symbols = np.tile(VOCABULARY.encode("abcabdabeabf\n"), 12)
     model = build(units=32, batch_size=3)
     model.compile(keras.optimizers.Adam(0.02), **APPLICATION.objective(TextGenerationConfig()))
-    model.fit(stream_batches(symbols, 3, 13, seed=0)(0), steps_per_epoch=150, shuffle=False, verbose=0)
+    model.fit(stream_batches(symbols, 3, 13, seed=0)(0), steps_per_epoch=300, shuffle=False, verbose=0)
     assert carried_surprise(Reader(model), symbols, streams=1)[13:].mean() < 0.05
 
 
