@@ -24,7 +24,7 @@ def batches_of_similar_length(
         Index arrays [batch_size], `len(lengths) // batch_size` of them.
 
     Example:
-        >>> [sorted(batch.tolist()) for batch in batches_of_similar_length([1, 9, 2, 8], 2, seed=0)]
+        >>> sorted(sorted(batch.tolist()) for batch in batches_of_similar_length([1, 9, 2, 8], 2, seed=0))
         [[0, 2], [1, 3]]
     """
     lengths = np.asarray(lengths)
