@@ -22,7 +22,7 @@ from shared.gradients.statistics import norm, spectral_radii, update_ratio
 
 _KEY = "gradient monitor"
 _KEPT = 100  # of the first looks, and of the last, that the diagnosis while training runs is made from
-_FLOW, _RADIUS = 2, 5  # of how many looks one runs a few rows again, and computes spectral radii
+_FLOW, _RADIUS, _DIAGNOSIS = 2, 5, 2  # of how many looks one runs a few rows again, computes radii, and is judged
 _LAGS = 128  # of a sequence that are written down; of a longer one, as many evenly spaced
 
 
@@ -150,6 +150,7 @@ class GradientMonitor(keras.callbacks.Callback):
         self._tap = None
         if rest := self._not_finite():
             self._write(rest)
+        self._diagnose()
         if self._summaries is not None:
             self._summaries.close()
         if self._file is not None and self._looks:
@@ -225,6 +226,10 @@ class GradientMonitor(keras.callbacks.Callback):
             self._first += short
         else:
             self._last.append(short)
+        if self._looks % _DIAGNOSIS == 0 or found[-1].quantity == "not_finite":
+            self._diagnose()
+
+    def _diagnose(self) -> None:
         recent = table([*self._first, *(record for look in self._last for record in look)])
         for finding in diagnose(recent):
             if (finding.name, finding.layer) not in self._said:

@@ -72,9 +72,7 @@ def not_finite(records: pd.DataFrame) -> Iterator[Finding]:
 
 def leap(records: pd.DataFrame) -> Iterator[Finding]:
     """A global gradient norm far above what it was."""
-    for _, kind, norms in series(records, "gradient_norm"):
-        if kind != "model":
-            continue
+    for _, _, norms in series(records, "gradient_norm", "model"):
         before = norms.shift().expanding(PERSISTS).median()
         far = norms > LEAP * before
         if far.any():
@@ -128,7 +126,7 @@ def learning_rate(records: pd.DataFrame) -> Iterator[Finding]:
     ratios = kernels[kernels["quantity"] == "update_ratio"].groupby("step")["value"].median()
     if ratios.empty:
         return
-    rates = {int(s): v for _, kind, values in series(records, "learning_rate") for s, v in values.items()}
+    rates = {step: rate for _, _, values in series(records, "learning_rate") for step, rate in values.items()}
     grown = _growth(kernels[kernels["quantity"] == "weight_norm"])
     signs = [(ratios > RATIO_HIGH, PERSISTS), (ratios > RATIO_AT_ONCE, 1), (grown > GROWN, 1)]
     steps = [step for holds, looks in signs if (step := lasting(holds, looks)) is not None]
@@ -140,7 +138,7 @@ def learning_rate(records: pd.DataFrame) -> Iterator[Finding]:
             "",
             step,
             f"a step changed the kernels by {ratio:.1%} of their norm (about 0.1 % is usual), and they are "
-            f"{grown.loc[step]:.1f} times as large as {WITHIN} steps before, at a rate of {rates.get(step, np.nan):.1e}",
+            f"{grown.loc[step]:.1f} times as large as {WITHIN} steps before, rate {rates.get(step, np.nan):.1e}",
             "Divide it by ten, or more; warm it up; clip by global norm (GradientClipping).",
         )
     middle = ratios.expanding().median()

@@ -8,16 +8,23 @@ import pandas as pd
 PERSISTS = 3
 
 
-def series(records: pd.DataFrame, quantity: str) -> Iterator[tuple[str, str, pd.Series]]:
+def series(records: pd.DataFrame, quantity: str, *kinds: str) -> Iterator[tuple[str, str, pd.Series]]:
     """Gives layer, kind and values by step of each place where a quantity without index was measured.
 
     Args:
         records: See `shared.gradients.records`.
         quantity: Its name.
+        *kinds: Only these; all by default.
     """
-    chosen = records[(records["quantity"] == quantity) & records["index"].isna()]
-    for (layer, kind), group in chosen.groupby(["layer", "kind"], sort=False):
-        yield layer, kind, group.drop_duplicates("step", keep="last").set_index("step")["value"]
+    chosen = (records["quantity"] == quantity) & records["index"].isna()
+    if kinds:
+        chosen &= records["kind"].isin(kinds)
+    columns = (records.loc[chosen, name].tolist() for name in ("layer", "kind", "step", "value"))
+    found: dict[tuple[str, str], dict[int, float]] = {}
+    for layer, kind, step, value in zip(*columns, strict=True):
+        found.setdefault((layer, kind), {})[step] = value
+    for (layer, kind), values in found.items():
+        yield layer, kind, pd.Series(values, dtype=float)
 
 
 def lasting(holds: pd.Series, looks: int = PERSISTS) -> int | None:
