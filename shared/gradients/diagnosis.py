@@ -137,8 +137,8 @@ def learning_rate(records: pd.DataFrame) -> Iterator[Finding]:
             "learning rate too high",
             "",
             step,
-            f"a step changed the kernels by {ratio:.1%} of their norm (about 0.1 % is usual), and they are "
-            f"{grown.loc[step]:.1f} times as large as {WITHIN} steps before, rate {rates.get(step, np.nan):.1e}",
+            f"a step changed the kernels by {ratio:.1%} of their norm (about 0.1 % is usual), and they "
+            f"grew {grown.loc[step]:.1f}-fold within {WITHIN} steps, at a rate of {rates.get(step, np.nan):.1e}",
             "Divide it by ten, or more; warm it up; clip by global norm (GradientClipping).",
         )
     middle = ratios.expanding().median()

@@ -9,7 +9,7 @@ class Finding:
 
     Attributes:
         name: What it is called: "vanishing gradient", "exploding gradient", "dead units", "saturated gates",
-            "learning rate too high", "learning rate too low", "non-finite gradient".
+            "saturated units", "learning rate too high", "learning rate too low", "non-finite gradient".
         layer: Path of the layer; empty for the model as a whole.
         step: Of training, at which the evidence was complete.
         evidence: What was measured, in numbers.
