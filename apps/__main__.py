@@ -40,8 +40,24 @@ class Runs:
     """Show the traceback of an error."""
 
 
-COMMANDS = {"demo": Demo, "runs": Runs}
-OVERVIEW = Annotated[Demo, tyro.conf.subcommand("demo")] | Annotated[Runs, tyro.conf.subcommand("runs")]
+@dataclasses.dataclass(frozen=True)
+class Diagnose:
+    """Say what the gradients of a run tell: what goes wrong, the evidence, and what to do."""
+
+    run: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="NAME/RUN")]
+    """A run: text_generation/latest, or the path of its directory."""
+    json: bool = False
+    """Print one JSON object and nothing else."""
+    debug: bool = False
+    """Show the traceback of an error."""
+
+
+COMMANDS = {"demo": Demo, "runs": Runs, "diagnose": Diagnose}
+OVERVIEW = (
+    Annotated[Demo, tyro.conf.subcommand("demo")]
+    | Annotated[Runs, tyro.conf.subcommand("runs")]
+    | Annotated[Diagnose, tyro.conf.subcommand("diagnose")]
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -68,6 +84,9 @@ def _dispatch(words: list[str]) -> None:
     if isinstance(command, Demo):
         chosen = apps.choose(command.only)
         import_late("shared.demo").demo(chosen, command.to)
+    elif isinstance(command, Diagnose):
+        diagnosis = import_late("shared.diagnose")
+        diagnosis.show_diagnosis(diagnosis.find_run(applications, command.run), as_json=command.json)
     else:
         chosen = apps.choose([command.name] if command.name else [])
         import_late("shared.overview").show_runs(chosen, as_json=command.json)

@@ -1,0 +1,248 @@
+"""A callback that watches gradients and says what is wrong with them."""
+
+import sys
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pandas as pd
+import tensorflow as tf
+
+from shared.callbacks.gradient_recorder import GradientRecorder, labels
+from shared.callbacks.gradient_summaries import GradientSummaries
+from shared.callbacks.gradient_tap import GradientTap
+from shared.callbacks.recurrent_watch import RecurrentWatch
+from shared.gradients.diagnosis import Finding, diagnose
+from shared.gradients.heat_maps import write_heat_maps
+from shared.gradients.records import Record, RecordFile, read_records, table
+from shared.gradients.statistics import norm, spectral_radii, update_ratio
+
+_KEY = "gradient monitor"
+_KEPT = 100  # of the first looks, and of the last, that the diagnosis while training runs is made from
+_FLOW, _RADIUS, _DIAGNOSIS = 2, 5, 2  # of how many looks one runs a few rows again, computes radii, and is judged
+_LAGS = 128  # of a sequence that are written down; of a longer one, as many evenly spaced
+
+
+class GradientMonitor(keras.callbacks.Callback):
+    """Watches the gradients of any Keras model, through time where it is recurrent, and names what goes wrong.
+
+    Every so many steps it looks: at the norm of each gradient and weight, the size of the update beside the weight,
+    the share of zeros and of dead units; for recurrent layers at ‖∂L/∂h_t‖ for every step t of the sequence, at how
+    much of a gradient is carried back over k steps, at the share of saturated gates and, now and then, the spectral
+    radius of the recurrent kernel. Gradients are those that training computed, before any clipping. Non-finite ones are
+    counted at every step. What it finds it says once, in words, on standard error (see `shared.gradients.diagnosis`).
+
+    The model trains exactly as it would without, and after `fit` nothing is left in it.
+
+    Args:
+        directory: Where to write `gradients.csv`, a row a number, as training goes; and at the end
+            `plots/gradient_flow.png` and `plots/gradient_through_time.png`. None writes nothing.
+        every: Steps from one look to the next.
+        tensorboard: Where to write scalars, histograms and heat maps for TensorBoard. None writes none.
+        say: What is called with each finding, a line of text; by default it is printed on standard error.
+
+    Attributes:
+        findings: What was found, in the order in which it was.
+
+    Raises:
+        ValueError: When training begins: the model has another `GradientMonitor`, or no optimizer.
+
+    Example:
+        >>> model = keras.Sequential([keras.layers.LSTM(4), keras.layers.Dense(1)])
+        >>> model.compile("adam", "mse")
+        >>> monitor = GradientMonitor(every=1)
+        >>> _ = model.fit(tf.ones((8, 5, 2)), tf.zeros((8, 1)), callbacks=[monitor], verbose=0)
+        >>> sorted(set(monitor.records().layer))
+        ['', 'dense', 'lstm']
+    """
+
+    def __init__(
+        self,
+        directory: str | Path | None = None,
+        every: int = 20,
+        tensorboard: str | Path | None = None,
+        say: Callable[[str], None] | None = None,
+    ):
+        super().__init__()
+        if every < 1:
+            raise ValueError(f"every must be at least 1, not {every}")
+        self.directory = None if directory is None else Path(directory)
+        self.every, self.tensorboard, self.say = every, tensorboard, say or _print
+        self.findings: list[Finding] = []
+        self._tap: GradientTap | None = None
+
+    def records(self) -> pd.DataFrame:
+        """All that was written down: step, layer, kind, quantity, index, value (see `shared.gradients.records`)."""
+        return table(self._all) if self._file is None else read_records(self._file.path)
+
+    def install(self, model: keras.Model) -> None:
+        """Makes the monitor part of the training step now, where `on_train_begin` would; the model must be built.
+
+        Raises:
+            ValueError: The model has another monitor, or no optimizer.
+        """
+        if self._tap is not None and GradientTap.of(model) is self._tap:
+            return
+        self._recorder = GradientRecorder(model, samples=self.tensorboard is not None)
+        self._tap, self._watches = GradientTap.of(model), []
+        self._tap.add(_KEY, self._recorder.record, first=True)
+        self._watch(model)
+
+    def _watch(self, model: keras.Model) -> bool:
+        """Watches the recurrent layers that are not watched yet; says whether there were any."""
+        tap, known = self._tap, {id(watch.layer) for watch in self._watches}
+        layers = [layer for layer in model._flatten_layers() if isinstance(layer, keras.layers.RNN)]
+        new = [layer for layer in layers if id(layer) not in known]
+        for layer in new:
+            self._watches.append(RecurrentWatch(layer, self._recorder.due, lambda: GradientTap.of(model) is tap))
+        return bool(new)
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        """Begins to watch."""
+        self.install(self.model)
+        self._step = self._next = int(self.model.optimizer.iterations)
+        self._looks, self._reported, self._before, self._said, self._labels = 0, 0, None, set(), []
+        self._all: list[Record] = []
+        self._first: list[Record] = []
+        self._last: deque[list[Record]] = deque(maxlen=_KEPT)
+        self._file = None if self.directory is None else RecordFile(self.directory / "gradients.csv", self._step)
+        self._summaries = None if self.tensorboard is None else GradientSummaries(Path(self.tensorboard))
+
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        """Asks the step for its gradients, where it is time to."""
+        self._batch = batch
+        if self._step < self._next or self._before is not None:
+            return
+        self._recorder.due.assign(True)
+        for watch in self._watches:
+            watch.reset()
+        self._scale, self._rate = _loss_scale(self.model.optimizer), float(self.model.optimizer.learning_rate)
+        self._before = [tf.convert_to_tensor(variable.value) for variable in self._recorder.variables]
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        """Writes down what the step showed."""
+        steps = batch - self._batch + 1
+        self._step += steps
+        if not self._labels:
+            self._name()
+        # Where gradients are accumulated, or their scaled values overflow, the weights have not changed yet.
+        if self._before is None or self._recorder.seen() == self._looks:
+            return
+        self._recorder.due.assign(False)
+        self._write(self._look(steps))
+        # A model that was built by this step has not shown what it changed.
+        wait = self.every if len(self._before) == len(self._recorder.variables) else 1
+        self._looks, self._before, self._next = self._recorder.seen(), None, self._step - steps + wait
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """Gives TensorBoard its heat maps."""
+        if self._summaries is not None and self._looks:
+            self._summaries.heat_maps(self._step, self.records())
+
+    def on_train_end(self, logs: Any = None) -> None:
+        """Ends watching, and draws."""
+        for watch in self._watches:
+            watch.remove()
+        self._tap.remove(_KEY)
+        self._tap = None
+        if rest := self._not_finite():
+            self._write(rest)
+        self._diagnose()
+        if self._summaries is not None:
+            self._summaries.close()
+        if self._file is not None and self._looks:
+            write_heat_maps(self.records(), self.directory / "plots")
+
+    def _name(self) -> None:
+        """Names what the first step has shown: a model may build itself, and layers of its own, as late as that."""
+        if self._watch(self.model):
+            self.model.make_train_function(force=True)
+        recurrent = [watch.layer for watch in self._watches]
+        self._labels = labels(self._recorder.variables, recurrent, self.model.name)
+        names = {id(v): name for v, (name, _) in zip(self._recorder.variables, self._labels, strict=True)}
+        self._names = []
+        for layer in recurrent:
+            own = [] if hasattr(layer.cell, "cells") else layer.trainable_variables
+            self._names.append(names[id(own[0])] if own else layer.path or layer.name)
+
+    def _look(self, steps: int) -> list[Record]:
+        """Everything there is to see of the step just made; the change of weights is that of one step of several."""
+        step, found = self._step, []
+
+        def add(name, kind, quantity, value, index=None):
+            found.append(Record(step, name, kind, quantity, index, float(value)))
+
+        norms, zeros, dead = self._recorder.statistics()
+        add("", "model", "gradient_norm", np.linalg.norm(norms))
+        add("", "model", "learning_rate", self._rate)
+        for i in self._recorder.tapped:
+            after = tf.convert_to_tensor(self._recorder.variables[i].value)
+            add(*self._labels[i], "gradient_norm", norms[i])
+            add(*self._labels[i], "weight_norm", norm(after))
+            if len(self._before) == len(norms):
+                add(*self._labels[i], "update_ratio", update_ratio(self._before[i], after) / steps)
+            add(*self._labels[i], "zeros", zeros[i])
+            add(*self._labels[i], "dead_units", dead[i])
+            if self._labels[i][1] == "recurrent_kernel" and len(after.shape) == 2 and self._looks % _RADIUS == 0:
+                for gate, radius in enumerate(spectral_radii(after).numpy()):
+                    add(*self._labels[i], "spectral_radius", radius, gate)
+        for name, watch in zip(self._names, self._watches, strict=True):
+            through_time = watch.norms() / self._scale
+            if len(through_time):
+                add(name, "state", "steps", len(through_time))
+            for lag in np.unique(np.linspace(0, len(through_time) - 1, min(len(through_time), _LAGS)).astype(int)):
+                add(name, "state", "gradient_norm", through_time[len(through_time) - 1 - lag], lag)
+            if self._looks % _FLOW == 0:
+                carried, shares = watch.look()
+                for lag, share in enumerate(carried):
+                    add(name, "state", "carried", share, lag)
+                for kind, share in shares.items():
+                    add(name, kind, "saturated", share)
+        if self._summaries is not None:
+            self._summaries.write(found, self._labels, self._recorder)
+        return found + self._not_finite()
+
+    def _not_finite(self) -> list[Record]:
+        """How many updates had gradients that were not finite, and of which weights, where there are new ones."""
+        updates, steps, counts = self._recorder.not_finite()
+        if steps == self._reported:
+            return []
+        self._reported = steps
+        found = [Record(self._step, "", "model", "updates", None, updates)]
+        found.append(Record(self._step, "", "model", "not_finite", None, steps))
+        pairs = zip(self._labels, counts, strict=True)
+        return found + [Record(self._step, *label, "not_finite", None, int(n)) for label, n in pairs if n]
+
+    def _write(self, found: list[Record]) -> None:
+        if self._file is None:
+            self._all += found
+        else:
+            self._file.append(found)
+        short = [record for record in found if not (record.quantity == "gradient_norm" and record.kind == "state")]
+        if self._looks < _KEPT:
+            self._first += short
+        else:
+            self._last.append(short)
+        if self._looks % _DIAGNOSIS == 0 or found[-1].quantity == "not_finite":
+            self._diagnose()
+
+    def _diagnose(self) -> None:
+        recent = table([*self._first, *(record for look in self._last for record in look)])
+        for finding in diagnose(recent):
+            if (finding.name, finding.layer) not in self._said:
+                self._said.add((finding.name, finding.layer))
+                self.findings.append(finding)
+                self.say(str(finding))
+
+
+def _loss_scale(optimizer: keras.optimizers.Optimizer) -> float:
+    """By what the loss, and every gradient within the model, is multiplied."""
+    scale = getattr(optimizer, "dynamic_scale", None) if optimizer.built else getattr(optimizer, "initial_scale", None)
+    return float(1.0 if scale is None else scale) * float(optimizer.loss_scale_factor or 1.0)
+
+
+def _print(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)  # noqa: T201
