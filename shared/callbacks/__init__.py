@@ -1,5 +1,15 @@
-"""Keras callbacks that work on the gradients of any model's training step."""
+"""Callbacks for any Keras 3 model on TensorFlow."""
+
+from typing import Any
 
 from shared.callbacks.gradient_clipping import GradientClipping
 
-__all__ = ["GradientClipping"]
+__all__ = ["GradientClipping", "GradientMonitor"]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "GradientMonitor":  # it draws: who only clips need not wait for matplotlib
+        from shared.callbacks.gradient_monitor import GradientMonitor
+
+        return GradientMonitor
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
