@@ -107,7 +107,7 @@ class Adding(Task):
 
     name, title, metric = "adding", "adding problem", "MSE"
     features, outputs = 2, 1
-    solved_at = 0.01
+    solved_at = 0.008  # so that the test part, too, is below the usual 0.01
 
     def __init__(self, length: int = 200):
         if length < 2:

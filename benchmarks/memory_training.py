@@ -37,6 +37,11 @@ class Cell:
     options: Callable[[int, int], dict[str, Any]] = lambda units, steps: {}
 
 
+def glorot(units: int, steps: int) -> dict[str, Any]:
+    """Glorot & Bengio 2010, usual before orthogonal recurrent matrices (Saxe et al. 2014), which Keras has."""
+    return {"recurrent_initializer": "glorot_uniform"}
+
+
 def irnn(units: int, steps: int) -> dict[str, Any]:
     """Le et al. 2015, §3: rectifiers, the identity as recurrent matrix, small inputs (deviation 0.001), no bias."""
     return {
@@ -52,7 +57,8 @@ def chrono(units: int, steps: int) -> dict[str, Any]:
 
 
 CELLS = {
-    "tanh": Cell("tanh RNN", "simple_rnn", 128, 1e-4),
+    "tanh": Cell("tanh RNN", "simple_rnn", 128, 1e-4, glorot),
+    "orthogonal": Cell("tanh RNN, orthogonal", "simple_rnn", 128, 1e-4),
     "irnn": Cell("IRNN", "simple_rnn", 128, 1e-4, irnn),
     "gru": Cell("GRU", "gru", 64, 5e-3),
     "lstm": Cell("LSTM", "lstm", 64, 5e-3),

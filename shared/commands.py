@@ -11,7 +11,7 @@ import platform
 import shutil
 import sys
 import zipfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -117,7 +117,7 @@ def _fit(
     model, best = models
     total = training.steps_per_epoch(config, data) * config.epochs
     model.compile(training.build_optimizer(config, total), jit_compile=False, **application.objective(config))
-    logger = keras.callbacks.TensorBoard(str(run.path / "logs"), write_graph=False)
+    logger = keras.callbacks.TensorBoard(str(run.logs), write_graph=False)
     trainer = training.Trainer(model, best, data, config, run, application.monitor, [logger])
     if run.checkpoint.exists():
         trainer.restore_checkpoint()
@@ -143,6 +143,7 @@ def _fit(
         | {
             "finished": datetime.datetime.now().isoformat(timespec="seconds"),
             "train_seconds": round(trainer.progress.seconds, 1),
+            "gradients": trainer.clipping.report(),
             "parameters": parameters(best),
         }
     )
@@ -199,7 +200,7 @@ def evaluate(
         "train_seconds": record.get("train_seconds", 0.0),
         "metrics": dict(result.metrics),
         "baselines": {name: dict(values) for name, values in result.baselines.items()},
-        "details": dict(result.details),
+        "details": dict(result.details) | _gradients(record),
     }
     write_json(run.path / "metrics.json", metrics)
     if as_json:
@@ -211,6 +212,18 @@ def evaluate(
             console.print(f"{name}: {value:.4f}" if isinstance(value, float) else f"{name}: {value}", highlight=False)
         note(f"written: {run.path / 'metrics.json'}, pictures in {run.plots}")
     return metrics
+
+
+def _gradients(record: Mapping[str, Any]) -> dict[str, float]:
+    """The shares of training steps whose gradients were clipped, and that were skipped because they were not finite."""
+    report = record.get("gradients")  # a run of an earlier version, or one that has not finished, has none
+    if not report:
+        return {}
+    steps = max(report["updates"] + report["skipped"], 1)
+    return {
+        "clipped_steps": report["clipped"] * report["updates"] / steps,
+        "skipped_steps": report["skipped"] / steps,
+    }
 
 
 def metrics_table(metrics: dict[str, Any]) -> rich.table.Table:

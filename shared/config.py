@@ -38,7 +38,7 @@ class TrainingConfig:
     weight_decay: NonNegative = 0.0
     """Decoupled weight decay (AdamW)."""
     clip_norm: NonNegative = 1.0
-    """Global norm to which larger gradients are scaled down; 0 for no clipping."""
+    """Global norm to which larger gradients are scaled down; 0 for no clipping (NaN and infinity are skipped still)."""
     ema_momentum: Fraction = 0.0
     """Momentum of the moving average of the weights that is validated and kept; 0 keeps the weights themselves."""
     patience: Count = 0

@@ -112,6 +112,11 @@ class Run:
         return self.path / "plots"
 
     @property
+    def logs(self) -> Path:
+        """What TensorBoard shows."""
+        return self.path / "logs"
+
+    @property
     def label(self) -> str:
         """How to name the run at the command line."""
         return self.path.as_posix()

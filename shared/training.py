@@ -8,6 +8,7 @@ import signal
 import sys
 import threading
 import time
+import warnings
 import zipfile
 from collections.abc import Iterator
 from typing import Any
@@ -15,11 +16,16 @@ from typing import Any
 import keras
 import numpy as np
 import pandas as pd
+import tqdm
 
 from shared.application import Datasets
+from shared.callbacks import GradientClipping, GradientMonitor
 from shared.config import TrainingConfig
 from shared.errors import InputError
 from shared.runs import Run, atomically
+
+
+NEVER = 1e30  # a norm that no gradient of float32 has and is finite: such ones overflow when they are squared
 
 
 class TrainingStoppedError(Exception):
@@ -51,14 +57,18 @@ def learning_rate_schedule(config: TrainingConfig, total_steps: int) -> keras.op
 
 
 def build_optimizer(config: TrainingConfig, total_steps: int) -> keras.optimizers.Optimizer:
-    """AdamW on the schedule, with gradient clipping by global norm and a moving average of the weights if asked."""
+    """AdamW on the schedule, with a moving average of the weights if asked."""
     return keras.optimizers.AdamW(
         learning_rate_schedule(config, total_steps),
         weight_decay=config.weight_decay,
-        global_clipnorm=config.clip_norm or None,
         use_ema=config.ema_momentum > 0,
         ema_momentum=config.ema_momentum or 0.99,
     )
+
+
+def build_clipping(config: TrainingConfig) -> GradientClipping:
+    """Clipping by global norm; where none is asked for, steps with gradients that are not finite are skipped still."""
+    return GradientClipping("global_norm", config.clip_norm or NEVER)
 
 
 @contextlib.contextmanager
@@ -81,7 +91,7 @@ class Trainer:
 
     Keras's `fit` hides its iterator, so it cannot continue in the middle of an epoch; this loop runs the model's own
     `train_function` and keeps the position, so that training that was stopped and resumed ends with the weights of
-    training that was not. Callbacks see what they would see in `fit`.
+    training that was not. Gradients are clipped, and watched; callbacks see what they would see in `fit`.
 
     Args:
         model: A compiled model.
@@ -90,7 +100,7 @@ class Trainer:
         config: Settings of the training.
         run: Where the results go.
         monitor: The validation metric, lower is better, that chooses the best weights.
-        callbacks: Keras callbacks.
+        callbacks: More Keras callbacks.
     """
 
     def __init__(
@@ -106,12 +116,19 @@ class Trainer:
         self.model, self.best, self.data = model, best, data
         self.config, self.run, self.monitor = config, run, monitor
         self.steps_per_epoch = steps_per_epoch(config, data)
+        self.clipping, watch = build_clipping(config), GradientMonitor(run.path, tensorboard=run.logs, say=_say)
         self.callbacks = keras.callbacks.CallbackList(
-            callbacks, model=model, epochs=config.epochs, steps=self.steps_per_epoch, verbose=0
+            [self.clipping, watch, *(callbacks or [])],
+            model=model,
+            epochs=config.epochs,
+            steps=self.steps_per_epoch,
+            verbose=0,
         )
         self.progress = Progress()
         self._stop_requested = threading.Event()
         model.optimizer.build(model.trainable_variables)
+        for part in (self.clipping, watch):  # before the step is traced: once will do
+            part.install(model)
         model.make_train_function()
         with self._taken_back():  # compiles, and makes the variables of metrics, which come with the first batch
             model.train_function(iter(data.train(0)))
@@ -123,8 +140,9 @@ class Trainer:
         return self.steps_per_epoch * self.config.epochs
 
     def variables(self) -> list[keras.Variable]:
-        """Everything that training changes: weights, dropout seeds, carried state, optimizer, running metrics."""
-        candidates = self.model.variables + self.model.optimizer.variables + self.model.metrics_variables
+        """Everything that training changes: weights, dropout seeds, carried state, optimizer, metrics, clipped steps."""
+        model = self.model
+        candidates = model.variables + model.optimizer.variables + model.metrics_variables + self.clipping.variables
         return list({id(variable): variable for variable in candidates}.values())
 
     def save_checkpoint(self) -> None:
@@ -178,10 +196,12 @@ class Trainer:
 
         Raises:
             TrainingStoppedError: SIGINT or SIGTERM came; the checkpoint is written.
-            FloatingPointError: The loss is no longer a number.
+            FloatingPointError: Gradients are no longer numbers, or the validation metric is none.
         """
         self.model.stop_training = False
-        with self._graceful_stop():
+        with self._graceful_stop(), warnings.catch_warnings():
+            # What clipping warns of when it gives up is raised as an error here.
+            warnings.filterwarnings("ignore", "training stopped", RuntimeWarning)
             self.callbacks.on_train_begin()
             try:
                 batches = iter(self.data.train(self.progress.step))
@@ -206,14 +226,10 @@ class Trainer:
             now = time.monotonic()
             progress.seconds = already + now - begin
             self.callbacks.on_train_batch_end(index, logs)
-            loss = float(logs["loss"])
-            if not math.isfinite(loss):
-                raise FloatingPointError(
-                    f"the loss is {loss} at step {progress.step}; lower --learning-rate or --clip-norm, "
-                    f"and look for extreme values in the data"
-                )
+            if self.clipping.failure:
+                raise FloatingPointError(f"{self.clipping.failure} (step {progress.step})")
             bar.update()
-            bar.set_postfix(loss=f"{loss:.3f}", refresh=False)
+            bar.set_postfix(loss=f"{float(logs['loss']):.3f}", refresh=False)
             if self._stop_requested.is_set():
                 self.save_checkpoint()
                 raise TrainingStoppedError
@@ -237,14 +253,14 @@ class Trainer:
         progress.best = min(progress.best, logs[self.monitor])
         progress.epochs_since_best = 0 if improved else progress.epochs_since_best + 1
         progress.seconds += time.monotonic() - begin
+        shown = "  ".join(f"{name} {value:.4f}" for name, value in logs.items())
+        self.callbacks.on_epoch_end(progress.epoch, logs)  # which adds the share of clipped and skipped steps
         row = {"epoch": progress.epoch + 1, "step": progress.step, "seconds": round(progress.seconds, 1)} | logs
         row["learning_rate"] = float(self.model.optimizer.learning_rate)
         progress.history.append(row)
         with atomically(self.run.path / "history.csv") as temporary:
             pd.DataFrame(progress.history).to_csv(temporary, index=False)
-        self.callbacks.on_epoch_end(progress.epoch, logs)
         progress.epoch += 1
-        shown = "  ".join(f"{name} {value:.4f}" for name, value in logs.items())
         bar.write(
             f"epoch {progress.epoch}/{self.config.epochs}  {shown}  "
             f"{progress.seconds / 60:.1f} min{'  best so far' if improved else ''}",
@@ -278,3 +294,8 @@ class Trainer:
 def steps_per_epoch(config: TrainingConfig, data: Datasets) -> int:
     """Steps in an epoch: as configured, or one pass over the training data."""
     return config.steps_per_epoch or data.steps_per_pass
+
+
+def _say(text: str) -> None:
+    """Prints a line on standard error, above the bar."""
+    tqdm.tqdm.write(text, file=sys.stderr)
