@@ -1,0 +1,203 @@
+"""Reviews and their classes: train, validation and test, and the ids of their words."""
+
+import dataclasses
+import math
+import sys
+from collections.abc import Sequence
+
+import numpy as np
+import tensorflow as tf
+import tqdm
+from sklearn.model_selection import train_test_split
+
+from apps.sentiment_analysis.reviews import Rows, read_reviews
+from shared import sources
+from shared.caching import cached_arrays
+from shared.errors import InputError
+from shared.text import WordVocabulary
+
+TEST_FRACTION = 0.2
+"""Held out of a source that has no test part of its own."""
+ENCODING = "words-1"
+"""Name of what `shared.text` makes of a text; another one makes cached ids worthless."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """Of a corpus.
+
+    Attributes:
+        texts: As found, whatever their bytes.
+        labels: int32 [texts], indices into `Corpus.labels`.
+    """
+
+    texts: list[bytes]
+    labels: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class Corpus:
+    """Reviews in three parts, and those without a class.
+
+    Attributes:
+        source: What it was read from.
+        fingerprint: A digest of all texts and classes as they are divided.
+        labels: Names of the classes, sorted; of two, the last is the positive one.
+        train: To fit on.
+        validation: Held out of train.
+        test: For `evaluate` alone.
+        unlabelled: Empty where there are none.
+    """
+
+    source: str
+    fingerprint: str
+    labels: tuple[str, ...]
+    train: Part
+    validation: Part
+    test: Part
+    unlabelled: list[bytes]
+
+
+def read_corpus(source: str, validation_fraction: float, seed: int, text_column: str, label_column: str) -> Corpus:
+    """Reads reviews, and holds validation out of train at random, with the same share of every class.
+
+    A test part of the source's own stays as it is; where there is none, a fifth is held out first. Texts that differ
+    in white space or case alone are never divided between parts that are split here.
+
+    Args:
+        source: `sample` (food reviews), a folder or archive in the layout of aclImdb, a CSV or TSV file, a folder with
+            `train.csv` and `test.csv`, or the name of a TensorFlow dataset.
+        validation_fraction: Share of train that becomes validation.
+        seed: Of the split.
+        text_column: Where a table or a TensorFlow dataset has the text.
+        label_column: Where it has the class.
+
+    Raises:
+        InputError: The source is missing, unreadable, has one class alone or too few reviews of one.
+    """
+    reviews = read_reviews(source, text_column, label_column)
+    rows = {"train": reviews.train, "test": reviews.test or []}
+    complete = {part: [(text, label) for text, label in rows[part] if text.strip() and label] for part in rows}
+    _report_dropped(rows, complete)
+    train, test = complete["train"], complete["test"]
+    labels = _classes(source, train, test, reviews.labels)
+    if reviews.test is None:
+        train, test = _split(source, train, TEST_FRACTION, seed)
+    elif not test:
+        raise InputError(f"the test part of {source} has no row with both a text and a class")
+    train, validation = _split(source, train, validation_fraction, seed)
+    unlabelled = [text for text in reviews.unlabelled if text.strip()]
+    everything = (part for rows in (train, validation, test) for text, label in rows for part in (text, label))
+    return Corpus(
+        source,
+        sources.fingerprint([*everything, *unlabelled]),
+        labels,
+        *(_part(rows, labels) for rows in (train, validation, test)),
+        unlabelled,
+    )
+
+
+def _part(rows: Rows, labels: Sequence[str]) -> Part:
+    index = {label: number for number, label in enumerate(labels)}
+    return Part([text for text, _ in rows], np.array([index[label] for _, label in rows], np.int32))
+
+
+def _report_dropped(rows: dict[str, Rows], complete: dict[str, Rows]) -> None:
+    dropped = [
+        f"{len(rows[part]) - len(complete[part]):,} of {len(rows[part]):,} in {part}"
+        for part in rows
+        if len(complete[part]) < len(rows[part])
+    ]
+    if dropped:
+        tqdm.tqdm.write(f"left out reviews without a text or a class: {', '.join(dropped)}", file=sys.stderr)
+
+
+def _classes(source: str, train: Rows, test: Rows, ordered: Sequence[str]) -> tuple[str, ...]:
+    """The classes of train in the given order, or as numbers where all are numbers, or by name.
+
+    Raises:
+        InputError: There is one alone, or test has another.
+    """
+    found = {label for _, label in train}
+    if not found:
+        raise InputError(f"{source} has no row with both a text and a class")
+    if len(found) == 1:
+        raise InputError(f"every review of {source} is {_named(found)}; give reviews of two classes or more")
+    if unknown := {label for _, label in test} - found:
+        raise InputError(
+            f"the test part of {source} has the class {_named(unknown)}, which its train part lacks; "
+            f"that has {_named(found)}"
+        )
+    if found <= set(ordered):
+        return tuple(label for label in ordered if label in found)
+    try:
+        return tuple(sorted(found, key=lambda label: (float(label), label)))
+    except ValueError:
+        return tuple(sorted(found))
+
+
+def _named(labels: set[str], most: int = 5) -> str:
+    names = [label if len(label) <= 40 else f"{label[:40]}…" for label in sorted(labels)]
+    return ", ".join(map(repr, names[:most])) + (f" and {len(names) - most:,} more" if len(names) > most else "")
+
+
+def _split(source: str, rows: Rows, fraction: float, seed: int) -> tuple[Rows, Rows]:
+    """Divides rows at random into those that stay and those held out, by distinct text, every class in proportion.
+
+    Raises:
+        InputError: Too few reviews to hold out any of each class and to leave some.
+    """
+    if not 0 < fraction < 1:
+        raise InputError(f"{fraction} of the reviews cannot be held out; give a share between 0 and 1")
+    distinct: dict[bytes, str] = {}
+    keys = []
+    for text, label in rows:
+        keys.append(b" ".join(text.lower().split()))
+        distinct.setdefault(keys[-1], label)
+    names, counts = np.unique(list(distinct.values()), return_counts=True)
+    needed = math.ceil(1 / min(fraction, 1 - fraction))
+    if counts.min() < needed:
+        rare = names[counts.argmin()]
+        raise InputError(
+            f"{source} has {counts.min():,} reviews of the class {_named({rare})} to divide and {needed:,} are "
+            f"needed to hold out {fraction:.0%} of each; give more, or leave that class out"
+        )
+    _, held = train_test_split(list(distinct), test_size=fraction, random_state=seed, stratify=list(distinct.values()))
+    held_out = set(held)
+    parts: tuple[Rows, Rows] = ([], [])
+    for row, key in zip(rows, keys, strict=True):
+        parts[key in held_out].append(row)
+    return parts
+
+
+def encode_all(texts: Sequence[bytes], vocabulary: WordVocabulary, batch_size: int = 256) -> list[np.ndarray]:
+    """Ids of the words of raw texts, computed once for the same texts and vocabulary.
+
+    Args:
+        texts: As found.
+        vocabulary: Fitted on train.
+        batch_size: Texts that are encoded together.
+
+    Returns:
+        An int32 array [words] a text; one without words is empty.
+    """
+
+    def compute() -> dict[str, np.ndarray]:
+        def encode(batch: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            ids = vocabulary.encode(batch)
+            return ids.flat_values, ids.row_lengths()
+
+        batches = tf.data.Dataset.from_tensor_slices(list(texts)).batch(batch_size)
+        encoded = batches.map(encode, tf.data.AUTOTUNE).prefetch(2).as_numpy_iterator()
+        with tqdm.tqdm(total=len(texts), desc="encoding", unit="review", delay=2, leave=False, disable=None) as bar:
+            parts = []
+            for ids, lengths in encoded:
+                parts.append((ids, lengths))
+                bar.update(len(lengths))
+        return {"ids": np.concatenate([ids for ids, _ in parts]), "lengths": np.concatenate([n for _, n in parts])}
+
+    if not texts:
+        return []
+    words = sources.fingerprint(vocabulary.words)
+    stored = cached_arrays(f"{ENCODING}-{sources.fingerprint(texts)}-{words}", compute)
+    return np.split(stored["ids"], np.cumsum(stored["lengths"])[:-1])

@@ -1,0 +1,39 @@
+"""Arrays that took long to compute, kept in `~/.cache/recur` (or below `XDG_CACHE_HOME`), which may be emptied."""
+
+import contextlib
+import os
+import zipfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from shared.runs import atomically
+
+
+def cache_folder() -> Path:
+    """Where cached arrays are; it may not exist."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "recur"
+
+
+def cached_arrays(key: str, compute: Callable[[], Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """What `compute` returned the first time, or returns now.
+
+    A cache that is damaged or was cut short is computed again, and one that cannot be written is done without.
+
+    Args:
+        key: Says all that the arrays depend on: a name and fingerprints, fit for the name of a file.
+        compute: Its arrays hold no objects.
+    """
+    path = cache_folder() / f"{key}.npz"
+    try:
+        with np.load(path) as stored:
+            return dict(stored.items())  # every member's checksum is verified
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, KeyError):
+        pass
+    arrays = dict(compute())
+    with contextlib.suppress(OSError):  # no home, no space, no permission
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with atomically(path) as temporary, temporary.open("wb") as file:
+            np.savez(file, **arrays)
+    return arrays
