@@ -27,7 +27,8 @@ def cached_arrays(key: str, compute: Callable[[], Mapping[str, np.ndarray]]) -> 
     """
     path = cache_folder() / f"{key}.npz"
     try:
-        with np.load(path) as stored:
+        # A file of our own, since NumPy leaves the one that it opens open when the archive is damaged.
+        with path.open("rb") as file, np.load(file) as stored:
             return dict(stored.items())  # every member's checksum is verified
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, KeyError):
         pass

@@ -157,10 +157,10 @@ def _split(source: str, rows: Rows, fraction: float, seed: int) -> tuple[Rows, R
     names, counts = np.unique(list(distinct.values()), return_counts=True)
     needed = math.ceil(1 / min(fraction, 1 - fraction))
     if counts.min() < needed:
-        rare = names[counts.argmin()]
+        rare = str(names[counts.argmin()])
         raise InputError(
-            f"{source} has {counts.min():,} reviews of the class {_named({rare})} to divide and {needed:,} are "
-            f"needed to hold out {fraction:.0%} of each; give more, or leave that class out"
+            f"{source} has too few reviews of the class {_named({rare})}: {counts.min():,} to divide, and holding out "
+            f"{fraction:.0%} of each class needs {needed:,}; give more, or leave that class out"
         )
     _, held = train_test_split(list(distinct), test_size=fraction, random_state=seed, stratify=list(distinct.values()))
     held_out = set(held)

@@ -141,6 +141,10 @@ def _members_of(archive: Path) -> Iterator[tuple[str, bytes]]:
                 if member.isfile() and MEMBER.search(member.name):
                     text = members.extractfile(member)
                     yield member.name, text.read() if text else b""
+            # `tarfile` also takes the lack of the zeros that end an archive for its end.
+            members.fileobj.seek(members.offset)
+            if members.fileobj.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
+                raise EOFError(f"no end after {members.offset:,} bytes")
 
 
 def _cached_members(archive: Path) -> list[tuple[str, bytes]]:
