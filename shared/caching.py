@@ -10,6 +10,9 @@ import numpy as np
 
 from shared.runs import atomically
 
+LIMIT = 2_000_000_000
+"""Bytes that all cached arrays have at most; those written first are forgotten first."""
+
 
 def cache_folder() -> Path:
     """Where cached arrays are; it may not exist."""
@@ -37,4 +40,15 @@ def cached_arrays(key: str, compute: Callable[[], Mapping[str, np.ndarray]]) -> 
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomically(path) as temporary, temporary.open("wb") as file:
             np.savez(file, **arrays)
+        _forget(path.parent)
     return arrays
+
+
+def _forget(folder: Path) -> None:
+    """Removes what was written first until the rest is within the limit."""
+    files = sorted(((path.stat(), path) for path in folder.glob("*.npz")), key=lambda item: -item[0].st_mtime_ns)
+    total = 0
+    for status, path in files:
+        total += status.st_size
+        if total > LIMIT:
+            path.unlink(missing_ok=True)

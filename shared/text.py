@@ -139,10 +139,11 @@ class WordVocabulary(tf.Module):
         """
         super().__init__()
         self._words = tuple(words)
-        if len(set(self._words)) != len(self._words):
-            raise ValueError("a word stands twice in the vocabulary")
-        ids = tf.range(SPECIAL, SPECIAL + len(self._words), dtype=tf.int32)
-        initializer = tf.lookup.KeyValueTensorInitializer(tf.constant(self._words, tf.string), ids)
+        keys = ["", *self._words]  # a table cannot be empty; no word is, so this key is never asked for
+        if len(set(keys)) != len(keys):
+            raise ValueError("a word is empty or stands twice in the vocabulary")
+        ids = tf.range(UNKNOWN, SPECIAL + len(self._words), dtype=tf.int32)
+        initializer = tf.lookup.KeyValueTensorInitializer(tf.constant(keys, tf.string), ids)
         self._table = tf.lookup.StaticHashTable(initializer, UNKNOWN)
 
     @classmethod

@@ -115,9 +115,9 @@ def _read_sample() -> Reviews:
 def _files_of(folder: Path) -> Iterator[tuple[str, bytes]]:
     """Name and content of every text below a folder that has the layout itself, or holds one that does."""
     root = next((place for place in (folder, folder / "aclImdb") if (place / "train").is_dir()), folder)
-    files = [path for path in root.glob("*/*/*.txt") if MEMBER.search(path.relative_to(root).as_posix())]
+    files = [path for path in root.glob("*/*/*.txt") if MEMBER.search(path.as_posix())]
     for path in tqdm.tqdm(files, desc=f"reading {folder.name}", unit="review", **BAR):
-        yield path.relative_to(root).as_posix(), path.read_bytes()
+        yield path.as_posix(), path.read_bytes()
 
 
 def _members_of(archive: Path) -> Iterator[tuple[str, bytes]]:

@@ -1,8 +1,11 @@
 """What took long is computed once, and a damaged cache is no obstacle."""
 
+import os
+
 import numpy as np
 import pytest
 
+from shared import caching
 from shared.caching import cache_folder, cached_arrays
 
 
@@ -46,6 +49,17 @@ def test_a_damaged_cache_is_computed_again(folder, damage):
     kept = {"cut": content[:-40], "empty": b"", "text": b"no archive"}.get(damage, content)
     (folder / "key.npz").write_bytes(kept)
     assert [compute.read(), compute.read()] == [2, 2]
+
+
+def test_what_was_written_first_is_forgotten_first(folder, monkeypatch):
+    compute = Computation()
+    compute.read("first")
+    size = (folder / "first.npz").stat().st_size
+    os.utime(folder / "first.npz", (1, 1))
+    monkeypatch.setattr(caching, "LIMIT", 2 * size)
+    compute.read("second")
+    compute.read("third")
+    assert sorted(path.name for path in folder.iterdir()) == ["second.npz", "third.npz"]
 
 
 def test_without_a_place_for_it_it_is_computed_each_time(tmp_path, monkeypatch):
