@@ -24,7 +24,6 @@ from shared.config import TrainingConfig
 from shared.errors import InputError
 from shared.runs import Run, atomically
 
-
 NEVER = 1e30  # a norm that no gradient of float32 has and is finite: such ones overflow when they are squared
 
 
@@ -216,7 +215,10 @@ class Trainer:
         progress, first = self.progress, self.progress.epoch * self.steps_per_epoch
         if progress.step == first:
             self.model.reset_metrics()
+        counts = self.clipping.before_epoch.numpy()
         self.callbacks.on_epoch_begin(progress.epoch)
+        if progress.step > first:  # resumed: the epoch began before
+            self.clipping.before_epoch.assign(counts)
         written = begin = time.monotonic()
         already = progress.seconds
         for index in range(progress.step - first, self.steps_per_epoch):
@@ -254,7 +256,8 @@ class Trainer:
         progress.epochs_since_best = 0 if improved else progress.epochs_since_best + 1
         progress.seconds += time.monotonic() - begin
         shown = "  ".join(f"{name} {value:.4f}" for name, value in logs.items())
-        self.callbacks.on_epoch_end(progress.epoch, logs)  # which adds the share of clipped and skipped steps
+        logs |= {name: value for name, value in self.clipping.report_of_epoch().items() if name != "updates"}
+        self.callbacks.on_epoch_end(progress.epoch, logs)
         row = {"epoch": progress.epoch + 1, "step": progress.step, "seconds": round(progress.seconds, 1)} | logs
         row["learning_rate"] = float(self.model.optimizer.learning_rate)
         progress.history.append(row)
