@@ -80,7 +80,8 @@ class GradientRecorder:
 
     def reset(self) -> None:
         """Begins counting anew."""
-        for counter in (self._seen, self._steps, self._bad_steps, *([self._bad, *self._idle] if self.variables else [])):
+        by_variable = [self._bad, *self._idle] if self.variables else []
+        for counter in (self._seen, self._steps, self._bad_steps, *by_variable):
             counter.assign(tf.zeros_like(counter))
 
     def seen(self) -> int:

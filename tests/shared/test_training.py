@@ -15,7 +15,7 @@ import pytest
 import tensorflow as tf
 
 from apps.text_generation.model import CharacterLanguageModel
-from shared import training
+from shared import optimization, training
 from shared.application import Datasets
 from shared.config import TrainingConfig
 from shared.errors import InputError
@@ -162,7 +162,7 @@ def trainer(
 ) -> training.Trainer:
     keras.utils.set_random_seed(config.seed)
     best, model = linear(), linear()
-    optimizer = training.build_optimizer(config, training.steps_per_epoch(config, data) * config.epochs)
+    optimizer = optimization.build_optimizer(config, training.steps_per_epoch(config, data) * config.epochs)
     model.compile(optimizer, loss="mse", metrics=metrics)
     return training.Trainer(model, best, data, config, create_run("test", path), callbacks=callbacks)
 
@@ -199,7 +199,7 @@ def test_averaged_weights_are_validated_kept_and_taken_back(tmp_path: Path) -> N
     made = trainer(tmp_path / "run", config, data)
     made.train(SilentBar())
     raw = made.model.get_weights()[0]
-    with training.averaged_weights(made.model):
+    with optimization.averaged_weights(made.model):
         averaged = made.model.get_weights()[0]
         loss = made.model.evaluate(data.validation, verbose=0)
     assert loss == pytest.approx(made.progress.history[-1]["val_loss"])
@@ -284,6 +284,6 @@ def test_a_loss_that_is_no_number_stops_training_and_says_what_to_do(tmp_path: P
 
 def test_learning_rate_warms_up_to_the_peak_and_falls_along_a_cosine() -> None:
     config = TrainingConfig(learning_rate=1.0, warmup_steps=10, final_learning_rate=0.1)
-    schedule = training.learning_rate_schedule(config, 110)
+    schedule = optimization.learning_rate_schedule(config, 110)
     rates = [float(schedule(step)) for step in (0, 5, 10, 60, 110)]
     assert rates == pytest.approx([0.0, 0.5, 1.0, 0.55, 0.1])
