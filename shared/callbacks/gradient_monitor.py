@@ -21,7 +21,8 @@ from shared.gradients.statistics import norm, spectral_radii, update_ratio
 
 _KEY = "gradient monitor"
 _KEPT = 100  # of the first looks, and of the last, that the diagnosis while training runs is made from
-_FLOW, _RADIUS, _DIAGNOSIS = 2, 5, 2  # of how many looks one runs a few rows again, computes radii, and is judged
+# Of how many looks one runs a few rows again and is judged, in the beginning and later on; and one computes radii.
+_BEGINNING, _EARLY, _LATER, _RADIUS = 20, 3, 10, 25
 _LAGS = 128  # of a sequence that are written down; of a longer one, as many evenly spaced
 
 
@@ -197,7 +198,7 @@ class GradientMonitor(keras.callbacks.Callback):
                 add(name, "state", "steps", len(through_time))
             for lag in np.unique(np.linspace(0, len(through_time) - 1, min(len(through_time), _LAGS)).astype(int)):
                 add(name, "state", "gradient_norm", through_time[len(through_time) - 1 - lag], lag)
-            if self._looks % _FLOW == 0:
+            if self._thorough():
                 carried, shares = watch.look()
                 for lag, share in enumerate(carried):
                     add(name, "state", "carried", share, lag)
@@ -206,6 +207,10 @@ class GradientMonitor(keras.callbacks.Callback):
         if self._summaries is not None:
             self._summaries.write(found, self._labels, self._recorder)
         return found + self._not_finite()
+
+    def _thorough(self) -> bool:
+        """Whether this look is one of those that take their time: most faults show in the beginning."""
+        return self._looks % (_EARLY if self._looks < _BEGINNING else _LATER) == 0
 
     def _not_finite(self) -> list[Record]:
         """How many updates had gradients that were not finite, and of which weights, where there are new ones."""
@@ -224,7 +229,7 @@ class GradientMonitor(keras.callbacks.Callback):
         else:
             self._file.append(found)
         self._kept.append(found)
-        if self._looks % _DIAGNOSIS == 0 or found[-1].quantity == "not_finite":
+        if self._thorough() or found[-1].quantity == "not_finite":
             self._diagnose()
 
     def _diagnose(self) -> None:
