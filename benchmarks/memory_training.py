@@ -37,8 +37,13 @@ class Cell:
     options: Callable[[int, int], dict[str, Any]] = lambda units, steps: {}
 
 
+def small(units: int, steps: int) -> dict[str, Any]:
+    """Small random weights (deviation 0.05), usual before Glorot & Bengio 2010: a spectral radius of about 0.6."""
+    return {"recurrent_initializer": keras.initializers.RandomNormal(stddev=0.05)}
+
+
 def glorot(units: int, steps: int) -> dict[str, Any]:
-    """Glorot & Bengio 2010, usual before orthogonal recurrent matrices (Saxe et al. 2014), which Keras has."""
+    """Glorot & Bengio 2010: a spectral radius of about 1."""
     return {"recurrent_initializer": "glorot_uniform"}
 
 
@@ -57,7 +62,8 @@ def chrono(units: int, steps: int) -> dict[str, Any]:
 
 
 CELLS = {
-    "tanh": Cell("tanh RNN", "simple_rnn", 128, 1e-4, glorot),
+    "tanh": Cell("tanh RNN", "simple_rnn", 128, 1e-4, small),
+    "glorot": Cell("tanh RNN, Glorot", "simple_rnn", 128, 1e-4, glorot),
     "orthogonal": Cell("tanh RNN, orthogonal", "simple_rnn", 128, 1e-4),
     "irnn": Cell("IRNN", "simple_rnn", 128, 1e-4, irnn),
     "gru": Cell("GRU", "gru", 64, 5e-3),

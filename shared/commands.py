@@ -21,7 +21,7 @@ import rich.markup
 import rich.table
 import tqdm
 
-from shared import plots, training
+from shared import optimization, plots, training
 from shared.answers import answers, ask_module
 from shared.application import Application, Datasets, PresetName, Trained
 from shared.config import TrainingConfig, checked, config_from_dict
@@ -116,7 +116,7 @@ def _fit(
 ) -> None:
     model, best = models
     total = training.steps_per_epoch(config, data) * config.epochs
-    model.compile(training.build_optimizer(config, total), jit_compile=False, **application.objective(config))
+    model.compile(optimization.build_optimizer(config, total), jit_compile=False, **application.objective(config))
     logger = keras.callbacks.TensorBoard(str(run.logs), write_graph=False)
     trainer = training.Trainer(model, best, data, config, run, application.monitor, [logger])
     if run.checkpoint.exists():

@@ -19,13 +19,11 @@ import pandas as pd
 import tqdm
 
 from shared.application import Datasets
-from shared.callbacks import GradientClipping, GradientMonitor
+from shared.callbacks import GradientMonitor
 from shared.config import TrainingConfig
 from shared.errors import InputError
+from shared.optimization import averaged_weights, build_clipping
 from shared.runs import Run, atomically
-
-
-NEVER = 1e30  # a norm that no gradient of float32 has and is finite: such ones overflow when they are squared
 
 
 class TrainingStoppedError(Exception):
@@ -42,48 +40,6 @@ class Progress:
     best: float = math.inf
     epochs_since_best: int = 0
     history: list[dict[str, float]] = dataclasses.field(default_factory=list)
-
-
-def learning_rate_schedule(config: TrainingConfig, total_steps: int) -> keras.optimizers.schedules.LearningRateSchedule:
-    """Linear warm-up to the peak, then half a cosine down to a fraction of it (Loshchilov and Hutter 2017)."""
-    warmup = min(config.warmup_steps, total_steps // 2)
-    return keras.optimizers.schedules.CosineDecay(
-        initial_learning_rate=0.0 if warmup else config.learning_rate,
-        decay_steps=max(total_steps - warmup, 1),
-        alpha=config.final_learning_rate,
-        warmup_target=config.learning_rate if warmup else None,
-        warmup_steps=warmup,
-    )
-
-
-def build_optimizer(config: TrainingConfig, total_steps: int) -> keras.optimizers.Optimizer:
-    """AdamW on the schedule, with a moving average of the weights if asked."""
-    return keras.optimizers.AdamW(
-        learning_rate_schedule(config, total_steps),
-        weight_decay=config.weight_decay,
-        use_ema=config.ema_momentum > 0,
-        ema_momentum=config.ema_momentum or 0.99,
-    )
-
-
-def build_clipping(config: TrainingConfig) -> GradientClipping:
-    """Clipping by global norm; where none is asked for, steps with gradients that are not finite are skipped still."""
-    return GradientClipping("global_norm", config.clip_norm or NEVER)
-
-
-@contextlib.contextmanager
-def averaged_weights(model: keras.Model) -> Iterator[None]:
-    """Within the block the model has the moving average of its weights, where its optimizer keeps one."""
-    if not model.optimizer.use_ema:
-        yield
-        return
-    raw = [variable.numpy() for variable in model.trainable_variables]
-    model.optimizer.finalize_variable_values(model.trainable_variables)
-    try:
-        yield
-    finally:
-        for variable, value in zip(model.trainable_variables, raw, strict=True):
-            variable.assign(value)
 
 
 class Trainer:
@@ -140,7 +96,7 @@ class Trainer:
         return self.steps_per_epoch * self.config.epochs
 
     def variables(self) -> list[keras.Variable]:
-        """Everything that training changes: weights, dropout seeds, carried state, optimizer, metrics, clipped steps."""
+        """Everything that training changes: weights, dropout seeds, carried state, optimizer, metrics, clipping."""
         model = self.model
         candidates = model.variables + model.optimizer.variables + model.metrics_variables + self.clipping.variables
         return list({id(variable): variable for variable in candidates}.values())
@@ -216,7 +172,10 @@ class Trainer:
         progress, first = self.progress, self.progress.epoch * self.steps_per_epoch
         if progress.step == first:
             self.model.reset_metrics()
+        counts = self.clipping.before_epoch.numpy()
         self.callbacks.on_epoch_begin(progress.epoch)
+        if progress.step > first:  # resumed: the epoch began before
+            self.clipping.before_epoch.assign(counts)
         written = begin = time.monotonic()
         already = progress.seconds
         for index in range(progress.step - first, self.steps_per_epoch):
@@ -254,7 +213,8 @@ class Trainer:
         progress.epochs_since_best = 0 if improved else progress.epochs_since_best + 1
         progress.seconds += time.monotonic() - begin
         shown = "  ".join(f"{name} {value:.4f}" for name, value in logs.items())
-        self.callbacks.on_epoch_end(progress.epoch, logs)  # which adds the share of clipped and skipped steps
+        logs |= {name: value for name, value in self.clipping.report_of_epoch().items() if name != "updates"}
+        self.callbacks.on_epoch_end(progress.epoch, logs)
         row = {"epoch": progress.epoch + 1, "step": progress.step, "seconds": round(progress.seconds, 1)} | logs
         row["learning_rate"] = float(self.model.optimizer.learning_rate)
         progress.history.append(row)

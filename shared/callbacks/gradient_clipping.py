@@ -70,12 +70,12 @@ class GradientClipping(keras.callbacks.Callback):
         self.failure: str | None = None
         self._counts = tf.Variable(tf.zeros(4, tf.float64), trainable=False, name="gradient_clipping_counts")
         self._in_a_row = tf.Variable(0, trainable=False, name="skipped_in_a_row")
-        self._before_epoch = self._counts.numpy()
+        self.before_epoch = tf.Variable(tf.zeros(4, tf.float64), trainable=False, name="counts_before_epoch")
 
     @property
     def variables(self) -> list[tf.Variable]:
         """All that is remembered from step to step, for checkpoints: the counts, and what the rule remembers."""
-        return [self._counts, self._in_a_row, *self.rule.variables]
+        return [self._counts, self.before_epoch, self._in_a_row, *self.rule.variables]
 
     def report(self) -> dict[str, float]:
         """Returns what happened since the callback was made.
@@ -85,6 +85,10 @@ class GradientClipping(keras.callbacks.Callback):
             `skipped` (the number of steps skipped).
         """
         return _summary(self._counts.numpy())
+
+    def report_of_epoch(self) -> dict[str, float]:
+        """Returns the same of the epoch that is running, or has just ended."""
+        return _summary(self._counts.numpy() - self.before_epoch.numpy())
 
     def install(self, model: keras.Model) -> None:
         """Makes clipping part of the training step now, where `on_train_begin` would: before the step is traced.
@@ -109,7 +113,7 @@ class GradientClipping(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Begins the counts of the epoch."""
-        self._before_epoch = self._counts.numpy()
+        self.before_epoch.assign(self._counts)
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         """Stops training after too many skipped steps in a row."""
@@ -124,7 +128,7 @@ class GradientClipping(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Adds the counts of the epoch to `logs`."""
         if logs is not None:
-            logs |= _summary(self._counts.numpy() - self._before_epoch)
+            logs |= self.report_of_epoch()
             del logs["updates"]
 
     def on_train_end(self, logs: Any = None) -> None:

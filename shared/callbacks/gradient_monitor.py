@@ -1,7 +1,6 @@
 """A callback that watches gradients and says what is wrong with them."""
 
 import sys
-from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,12 +16,13 @@ from shared.callbacks.gradient_tap import GradientTap
 from shared.callbacks.recurrent_watch import RecurrentWatch
 from shared.gradients.diagnosis import Finding, diagnose
 from shared.gradients.heat_maps import write_heat_maps
-from shared.gradients.records import Record, RecordFile, read_records, table
+from shared.gradients.records import FirstAndLast, Record, RecordFile, read_records, table
 from shared.gradients.statistics import norm, spectral_radii, update_ratio
 
 _KEY = "gradient monitor"
 _KEPT = 100  # of the first looks, and of the last, that the diagnosis while training runs is made from
-_FLOW, _RADIUS, _DIAGNOSIS = 2, 5, 2  # of how many looks one runs a few rows again, computes radii, and is judged
+# Of how many looks one runs a few rows again and is judged, in the beginning and later on; and one computes radii.
+_BEGINNING, _EARLY, _LATER, _RADIUS = 20, 3, 10, 25
 _LAGS = 128  # of a sequence that are written down; of a longer one, as many evenly spaced
 
 
@@ -45,7 +45,7 @@ class GradientMonitor(keras.callbacks.Callback):
         say: What is called with each finding, a line of text; by default it is printed on standard error.
 
     Attributes:
-        findings: What was found, in the order in which it was.
+        findings: What was found, in the order in which it was; before training was resumed, too.
 
     Raises:
         ValueError: When training begins: the model has another `GradientMonitor`, or no optimizer.
@@ -104,11 +104,14 @@ class GradientMonitor(keras.callbacks.Callback):
         """Begins to watch."""
         self.install(self.model)
         self._step = self._next = int(self.model.optimizer.iterations)
-        self._looks, self._reported, self._before, self._said, self._labels = 0, 0, None, set(), []
+        self._looks, self._reported, self._before, self._labels = 0, 0, None, []
+        self._recorder.reset()
         self._all: list[Record] = []
-        self._first: list[Record] = []
-        self._last: deque[list[Record]] = deque(maxlen=_KEPT)
+        self._kept = FirstAndLast(_KEPT)
         self._file = None if self.directory is None else RecordFile(self.directory / "gradients.csv", self._step)
+        if self._file is not None and self._step:  # training goes on: what was said before is not said again
+            self._kept.extend(read_records(self._file.path))
+        self.findings = diagnose(self._kept.table())
         self._summaries = None if self.tensorboard is None else GradientSummaries(Path(self.tensorboard))
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
@@ -195,7 +198,7 @@ class GradientMonitor(keras.callbacks.Callback):
                 add(name, "state", "steps", len(through_time))
             for lag in np.unique(np.linspace(0, len(through_time) - 1, min(len(through_time), _LAGS)).astype(int)):
                 add(name, "state", "gradient_norm", through_time[len(through_time) - 1 - lag], lag)
-            if self._looks % _FLOW == 0:
+            if self._thorough():
                 carried, shares = watch.look()
                 for lag, share in enumerate(carried):
                     add(name, "state", "carried", share, lag)
@@ -204,6 +207,10 @@ class GradientMonitor(keras.callbacks.Callback):
         if self._summaries is not None:
             self._summaries.write(found, self._labels, self._recorder)
         return found + self._not_finite()
+
+    def _thorough(self) -> bool:
+        """Whether this look is one of those that take their time: most faults show in the beginning."""
+        return self._looks % (_EARLY if self._looks < _BEGINNING else _LATER) == 0
 
     def _not_finite(self) -> list[Record]:
         """How many updates had gradients that were not finite, and of which weights, where there are new ones."""
@@ -221,19 +228,13 @@ class GradientMonitor(keras.callbacks.Callback):
             self._all += found
         else:
             self._file.append(found)
-        short = [record for record in found if not (record.quantity == "gradient_norm" and record.kind == "state")]
-        if self._looks < _KEPT:
-            self._first += short
-        else:
-            self._last.append(short)
-        if self._looks % _DIAGNOSIS == 0 or found[-1].quantity == "not_finite":
+        self._kept.append(found)
+        if self._thorough() or found[-1].quantity == "not_finite":
             self._diagnose()
 
     def _diagnose(self) -> None:
-        recent = table([*self._first, *(record for look in self._last for record in look)])
-        for finding in diagnose(recent):
-            if (finding.name, finding.layer) not in self._said:
-                self._said.add((finding.name, finding.layer))
+        for finding in diagnose(self._kept.table()):
+            if (finding.name, finding.layer) not in {(each.name, each.layer) for each in self.findings}:
                 self.findings.append(finding)
                 self.say(str(finding))
 

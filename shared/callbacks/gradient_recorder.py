@@ -78,6 +78,12 @@ class GradientRecorder:
         """Puts the values of the variables that have gradients in their rows; zeros elsewhere."""
         return tf.scatter_nd([[i] for i in self.tapped], values, [len(self.variables), *values.shape[1:]])
 
+    def reset(self) -> None:
+        """Begins counting anew."""
+        by_variable = [self._bad, *self._idle] if self.variables else []
+        for counter in (self._seen, self._steps, self._bad_steps, *by_variable):
+            counter.assign(tf.zeros_like(counter))
+
     def seen(self) -> int:
         """How many steps have been recorded."""
         return int(self._seen)

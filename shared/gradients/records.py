@@ -3,6 +3,7 @@
 import csv
 import io
 import os
+from collections import deque
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -57,6 +58,35 @@ def read_records(path: Path) -> pd.DataFrame:
         raise ValueError(f"it does not begin with {','.join(COLUMNS)}")
     types = {"step": "int64", "layer": str, "kind": str, "quantity": str, "index": "Int64", "value": "float64"}
     return pd.read_csv(io.StringIO(text), dtype=types, keep_default_na=False, na_values={"index": "", "value": "nan"})
+
+
+class FirstAndLast:
+    """The looks at the beginning of a run and the newest ones: enough for a diagnosis, however long the run.
+
+    ‖∂L/∂h_t‖ by step, of which no rule makes use, is left out.
+
+    Args:
+        looks: How many of each are kept.
+    """
+
+    def __init__(self, looks: int):
+        self._looks = looks
+        self._first: list[list[Record]] = []
+        self._last: deque[list[Record]] = deque(maxlen=looks)
+
+    def append(self, look: Iterable[Record]) -> None:
+        """Takes the records of one look."""
+        kept = [record for record in look if (record.kind, record.quantity) != ("state", "gradient_norm")]
+        (self._first if len(self._first) < self._looks else self._last).append(kept)
+
+    def extend(self, frame: pd.DataFrame) -> None:
+        """Takes the looks of a table."""
+        for _, look in frame.groupby("step"):
+            self.append(Record(*row) for row in look.itertuples(index=False))
+
+    def table(self) -> pd.DataFrame:
+        """Returns all that is kept."""
+        return table([record for look in (*self._first, *self._last) for record in look])
 
 
 class RecordFile:

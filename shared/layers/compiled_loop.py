@@ -96,14 +96,15 @@ def _forward(recurrence, signature):
 def _backward(recurrence, norms, signature):
     def call(kernels, d_final, d_outputs, mask, initial, histories, activations, steps):
         d_steps = tuple(_buffer(histories[0], initial[0], width) for width in recurrence.step_widths)
-        lengths = (tf.zeros([tf.shape(histories[0])[1], 1], histories[0].dtype),) if norms else ()
+        wide = tf.float64 if histories[0].dtype == tf.float64 else tf.float32
+        lengths = (tf.zeros([tf.shape(histories[0])[1], 1], wide),) if norms else ()
 
         def body(done, d_states, d_steps, lengths):
             t = steps - 1 - done
             if d_outputs is not None:
                 d_states = (d_states[0] + _at(d_outputs, t), *d_states[1:])
             if norms:
-                lengths = _put_row(lengths, tf.norm(d_states[0]), t)
+                lengths = _put_row(lengths, _norm(tf.cast(d_states[0], wide)), t)
             through = d_states
             if mask is not None:
                 counts = tf.cast(_at(mask, t), d_states[0].dtype)
@@ -148,6 +149,11 @@ def _put(buffers, values, t):
         xla.dynamic_update_slice(buffer, value[:, None], tf.stack([0, t, 0]))
         for buffer, value in zip(buffers, values, strict=True)
     )
+
+
+def _norm(state):
+    # By a product: for a plain sum of so many XLA on a CPU adds one after another, a few per cent of the step.
+    return tf.sqrt(tf.reduce_sum(tf.matmul(tf.square(state), tf.ones([state.shape[1], 1], state.dtype))))
 
 
 def _put_row(lengths, value, t):

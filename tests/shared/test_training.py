@@ -1,5 +1,6 @@
 """Training that was stopped, in whatever way, ends with the weights of training that was not."""
 
+import dataclasses
 import json
 import os
 import resource
@@ -15,7 +16,7 @@ import pytest
 import tensorflow as tf
 
 from apps.text_generation.model import CharacterLanguageModel
-from shared import training
+from shared import optimization, training
 from shared.application import Datasets
 from shared.config import TrainingConfig
 from shared.errors import InputError
@@ -162,7 +163,7 @@ def trainer(
 ) -> training.Trainer:
     keras.utils.set_random_seed(config.seed)
     best, model = linear(), linear()
-    optimizer = training.build_optimizer(config, training.steps_per_epoch(config, data) * config.epochs)
+    optimizer = optimization.build_optimizer(config, training.steps_per_epoch(config, data) * config.epochs)
     model.compile(optimizer, loss="mse", metrics=metrics)
     return training.Trainer(model, best, data, config, create_run("test", path), callbacks=callbacks)
 
@@ -199,7 +200,7 @@ def test_averaged_weights_are_validated_kept_and_taken_back(tmp_path: Path) -> N
     made = trainer(tmp_path / "run", config, data)
     made.train(SilentBar())
     raw = made.model.get_weights()[0]
-    with training.averaged_weights(made.model):
+    with optimization.averaged_weights(made.model):
         averaged = made.model.get_weights()[0]
         loss = made.model.evaluate(data.validation, verbose=0)
     assert loss == pytest.approx(made.progress.history[-1]["val_loss"])
@@ -278,12 +279,40 @@ def test_two_processes_do_not_train_one_run(tmp_path: Path) -> None:
 def test_a_loss_that_is_no_number_stops_training_and_says_what_to_do(tmp_path: Path) -> None:
     config, data = regression(learning_rate=1e30)
     made = trainer(tmp_path / "run", config, data)
-    with pytest.raises(FloatingPointError, match="learning-rate"):
+    with pytest.raises(FloatingPointError, match=r"20 steps in a row were not finite; .*learning rate \(step 2\d\)"):
         made.train(SilentBar())
+
+
+def test_a_batch_that_is_not_finite_is_skipped_named_and_counted(tmp_path: Path, capsys) -> None:
+    config, data = regression()
+
+    def poisoned(first: int) -> tf.data.Dataset:
+        steps = tf.data.Dataset.range(first, 10**9)
+        return tf.data.Dataset.zip(steps, data.train(first)).map(
+            lambda step, batch: (tf.where(step == 30, np.inf, batch[0]), batch[1])
+        )
+
+    made = trainer(tmp_path / "run", config, Datasets(poisoned, data.steps_per_pass, data.validation))
+    made.train(SilentBar())
+    assert [row["skipped"] for row in made.progress.history] == [0, 1, 0, 0]
+    assert made.clipping.report() == {"updates": 99, "clipped": 0.0, "clip_scale": 1.0, "skipped": 1}
+    assert made.progress.best < 0.5
+    assert "non-finite gradient: 1 step so far" in capsys.readouterr().err
+    assert {"gradient_flow.png"} <= {path.name for path in made.run.plots.iterdir()}
+
+
+def test_clipped_steps_are_counted(tmp_path: Path) -> None:
+    config, data = regression()
+    made = trainer(tmp_path / "run", dataclasses.replace(config, clip_norm=1e-3), data)
+    made.train(SilentBar())
+    report = made.clipping.report()
+    assert report["clipped"] > 0.9
+    assert report["clip_scale"] < 0.1
+    assert np.mean([row["clipped"] for row in made.progress.history]) == pytest.approx(report["clipped"])
 
 
 def test_learning_rate_warms_up_to_the_peak_and_falls_along_a_cosine() -> None:
     config = TrainingConfig(learning_rate=1.0, warmup_steps=10, final_learning_rate=0.1)
-    schedule = training.learning_rate_schedule(config, 110)
+    schedule = optimization.learning_rate_schedule(config, 110)
     rates = [float(schedule(step)) for step in (0, 5, 10, 60, 110)]
     assert rates == pytest.approx([0.0, 0.5, 1.0, 0.55, 0.1])

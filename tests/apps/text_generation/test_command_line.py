@@ -60,7 +60,14 @@ def test_evaluate_prints_the_metrics_that_it_writes(text_generation, run):
         assert {"nats_per_char", "bits_per_char"} <= set(values)
         assert all(isinstance(value, float) and math.isfinite(value) for value in values.values())
         assert values["bits_per_char"] == pytest.approx(values["nats_per_char"] / math.log(2))
-    assert {path.name for path in (run / "plots").iterdir()} >= {"curves.png", "surprise.png"}
+    assert all(0 <= metrics["details"][name] <= 1 for name in ("clipped_steps", "skipped_steps"))
+    gradients = {"gradient_flow.png", "gradient_through_time.png"}
+    assert {path.name for path in (run / "plots").iterdir()} >= {"curves.png", "surprise.png"} | gradients
+
+
+def test_the_gradients_of_a_run_are_diagnosed(all_applications, run):
+    found = json.loads(all_applications("diagnose", "run", "--json").output)
+    assert list(found) == ["run", "findings"]
 
 
 def test_evaluate_shows_the_model_beside_its_baselines(text_generation, run):
