@@ -1,0 +1,1 @@
+"""Review in, calibrated polarity out."""
