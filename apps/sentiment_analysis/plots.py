@@ -27,7 +27,7 @@ def reliability_plot(before: np.ndarray, after: np.ndarray, labels: np.ndarray, 
         path: Where the PNG goes.
     """
     figure, (upper, lower) = plt.subplots(2, 1, figsize=(5, 6), sharex=True, height_ratios=(3, 1), layout="constrained")
-    upper.plot([0, 1], [0, 1], color="grey", linestyle=":", label="says what it is")
+    upper.plot([0, 1], [0, 1], color="grey", linestyle=":", label="calibrated")
     for name, probabilities in (("before scaling", before), ("after scaling", after)):
         table = reliability(probabilities, labels)
         filled = table.counts > 0
@@ -61,7 +61,7 @@ def confusion_plot(counts: np.ndarray, names: Sequence[str], path: Path) -> Path
         ink = "white" if shares[row, column] > 0.5 else "black"
         text = f"{counts[row, column]:,}\n{shares[row, column]:.1%}"
         axis.text(column, row, text, ha="center", va="center", color=ink)
-    names = [name.replace("$", r"\$") for name in names]
+    names = [_plain(name) for name in names]
     axis.set_xticks(range(len(names)), names)
     axis.set_yticks(range(len(names)), names, rotation=90, va="center")
     axis.set(xlabel="predicted", ylabel="true", title="What is taken for what")
@@ -83,18 +83,21 @@ def accuracy_by_length_plot(words: np.ndarray, right: Mapping[str, np.ndarray], 
     """
     edges = np.unique(np.quantile(words, np.linspace(0, 1, GROUPS + 1)[1:-1], method="inverted_cdf"))
     group_of = np.searchsorted(edges, words, side="left")
-    groups = np.unique(group_of)
-    middles = np.array([np.median(words[group_of == group]) for group in groups])
-    figure, axis = plt.subplots(figsize=(7, 4), layout="constrained")
+    groups = [np.flatnonzero(group_of == group) for group in np.unique(group_of)]
+    figure, axis = plt.subplots(figsize=(8, 4), layout="constrained")
     for name, each in right.items():
-        picked = [each[group_of == group] for group in groups]
-        accuracy = np.array([part.mean() for part in picked])
-        ends = np.array([wilson_interval(part.sum(), len(part)) for part in picked])
-        bars = np.maximum(np.abs(ends - accuracy[:, None]).T, 0)
-        axis.errorbar(middles, accuracy, bars, marker="o", markersize=4, capsize=3, label=name.replace("$", r"\$"))
-    if middles.min() > 0:
-        axis.set_xscale("log")
-    axis.set(xlabel="words in the review", ylabel="accuracy", title="Accuracy by length of the review")
+        accuracy = [each[rows].mean() for rows in groups]
+        low, high = np.transpose([wilson_interval(each[rows].sum(), len(rows)) for rows in groups])
+        (line,) = axis.plot(accuracy, marker="o", markersize=4, label=_plain(name))
+        axis.fill_between(range(len(groups)), low, high, color=line.get_color(), alpha=0.15)
+    spans = [f"{words[rows].min()}–{words[rows].max()}" for rows in groups]
+    axis.set_xticks(range(len(groups)), spans, fontsize=8)
+    axis.set(xlabel="words in the review", ylabel="accuracy, with its 95 % interval", title="Accuracy by length")
     axis.legend()
     axis.grid(alpha=0.3)
     return save_figure(figure, path)
+
+
+def _plain(name: str) -> str:
+    """A name as it stands: a dollar sign would begin a formula."""
+    return name.replace("$", r"\$")
