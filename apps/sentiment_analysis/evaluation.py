@@ -80,8 +80,8 @@ def compare(
 ) -> Comparison:
     """Measures the model, after temperature scaling fitted on validation, beside its baselines.
 
-    Temperature scaling moves no answer, so accuracy is what it was before. The baselines give their probabilities as
-    they are: compare `ece` and `log_loss` with that in mind.
+    Temperature scaling moves no answer, so accuracy is what it was before. The probabilities of the baselines are taken
+    as they are: for a fair comparison of `ece` and `log_loss`, `baselines.calibrated` scales them alike.
 
     Args:
         corpus_labels: Names of the classes.

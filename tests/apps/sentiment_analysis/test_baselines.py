@@ -7,11 +7,13 @@ import pytest
 import scipy.sparse
 from hypothesis import given
 from hypothesis import strategies as st
+from sklearn.metrics import log_loss
 
 from apps.sentiment_analysis import baselines
 from apps.sentiment_analysis.baselines import (
     BASELINES,
     NaiveBayesWeighted,
+    calibrated,
     fit_majority,
     fit_nbsvm,
     fit_tfidf,
@@ -62,6 +64,20 @@ def test_a_class_that_train_lacks_gets_nothing(name):
     probabilities = BASELINES[name](texts, labels * 2, classes=4).probabilities(texts)
     assert probabilities.shape == (60, 4)
     assert not probabilities[:, [1, 3]].any()
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_calibration_changes_no_answer_and_lowers_the_log_loss(classes):
+    texts, labels = reviews(300, classes)
+    noisy = np.where(np.random.default_rng(2).random(300) < 0.2, 0, labels)
+    predictor = fit_nbsvm(texts[:150], noisy[:150], classes=classes + 1)  # one class is never seen
+    scaled = calibrated(predictor, texts[150:], noisy[150:])
+    before, after = (each.probabilities(texts[150:]) for each in (predictor, scaled))
+    np.testing.assert_array_equal(before.argmax(axis=1), after.argmax(axis=1))
+    np.testing.assert_allclose(after.sum(axis=1), 1.0)
+    losses = [log_loss(noisy[150:], each, labels=range(classes + 1)) for each in (before, after)]
+    assert losses[1] < losses[0]
+    assert scaled.probabilities([]).shape == (0, classes + 1)
 
 
 def test_majority_says_the_frequencies():
