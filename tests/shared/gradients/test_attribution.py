@@ -69,7 +69,7 @@ def test_products_are_shared_equally():
 NETWORKS = {
     "Keras's LSTM": (lambda: keras.layers.LSTM(8, return_sequences=True), "mean"),
     "LSTM, maximum": (lambda: LSTM(8, return_sequences=True), "max"),
-    "GRU both ways": (lambda: keras.layers.Bidirectional(GRU(4, return_sequences=True)), "mean"),
+    "GRU": (lambda: GRU(8, return_sequences=True), "mean"),
 }
 
 
@@ -171,6 +171,16 @@ def test_a_function_that_ignores_its_input():
 def test_points_that_cannot_be_are_refused(bad):
     with pytest.raises(ValueError, match="number of points"):
         integrated_gradients(lambda x: x[:, 0, 0], tf.zeros((1, 1, 1)), 0.0, **bad)
+
+
+def test_the_number_of_rows_may_be_known_while_the_steps_are_not():
+    network = Classifier(LSTM(4, return_sequences=True))
+
+    @tf.function(input_signature=[tf.TensorSpec([1, None, E]), tf.TensorSpec([1, None], tf.bool)])
+    def explain(inputs, mask):
+        return integrated_gradients(network.logit, inputs, tf.zeros(E), mask, context=(mask,), at_once=2)
+
+    assert_complete(explain(normal(1, T, E), tf.ones([1, T], tf.bool)))
 
 
 def test_an_exported_explanation_answers_for_any_batch_and_length(tmp_path):
