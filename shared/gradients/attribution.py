@@ -86,7 +86,7 @@ def integrated_gradients(
     ends = function(inputs, *context), function(start, *context)
     difference = ends[0] - ends[1]
     allowed = tf.maximum(tolerance * tf.abs(difference), floor)
-    repeated = [_repeated(each, at_once) for each in (start, way, *context)]
+    repeated = [tf.repeat(each, at_once, axis=0) for each in (start, way, *context)]
 
     def refine(done: tf.Tensor, weights: tf.Tensor, unsure: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         found = _on_parts(function, *repeated[:2], repeated[2:], points, at_once, tf.bitwise.left_shift(1, done))
@@ -100,12 +100,6 @@ def integrated_gradients(
         shape_invariants=(tf.TensorShape([]), inputs.shape[:2], difference.shape),
     )
     return Attribution(weights, *ends)
-
-
-def _repeated(tensor: tf.Tensor, times: int) -> tf.Tensor:
-    """Each row so many times, adjacent, with a shape that is known if that of the tensor is."""
-    rows = None if tensor.shape[0] is None else tensor.shape[0] * times
-    return tf.ensure_shape(tf.repeat(tensor, times, axis=0), [rows, *tensor.shape[1:]])
 
 
 def _on_parts(
@@ -128,8 +122,7 @@ def _on_parts(
 
     def add(step: tf.Tensor, total: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         place = (tf.cast(step // groups, way.dtype) + places[step % groups]) / tf.cast(parts, way.dtype)
-        # Broadcasting forgets how many rows there are, and loops through time mind where only some tensors know it.
-        on_line = tf.ensure_shape(start + of_rows(place) * way, way.shape)
+        on_line = start + of_rows(place) * way
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(on_line)
             value = function(on_line, *context)
