@@ -52,7 +52,7 @@ def integrated_gradients(
         mask: Boolean [N, T], False at padding. Padding stays on the line what it is in the inputs, and weighs 0.
         context: Tensors of N rows that `function` gets beside the inputs and that stay the same, lengths say.
         points: At which the gradient is taken, on each part of the line.
-        at_once: Points that are taken together, as more rows: faster where N is small. It must divide `points`, and
+        at_once: Points that are taken together, as more rows. It must divide `points`, and
             `function` must then get all that has N rows from `context` and close over none of it.
         rounds: The last one has 2 ** (rounds - 1) parts. With 1 there is no refinement.
         tolerance: How far from the difference of the values the weights may add up to, as a share of it.
