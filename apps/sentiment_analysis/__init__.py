@@ -1,1 +1,1 @@
-"""Sentiment analysis: a review in, its calibrated polarity out."""
+"""Review in, calibrated polarity out."""

@@ -1,0 +1,93 @@
+"""Shows which words made the answer: on a page of its own, and in the terminal."""
+
+import importlib.resources
+import unicodedata
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import jinja2
+import numpy as np
+from rich.style import Style
+from rich.text import Text
+
+# Dark enough for white paper, light enough under black letters; the sign is also in each word's tooltip.
+FOR, AGAINST = (22, 163, 74), (220, 38, 38)
+
+
+class Explanation(NamedTuple):
+    """A review and what its words weigh.
+
+    Attributes:
+        tokens: The words, in order; bytes are decoded.
+        weights: One a token, in logits: above 0 speaks for the positive class.
+        label: The answer.
+        probability: Of the positive class.
+    """
+
+    tokens: Sequence[str | bytes]
+    weights: Sequence[float] | np.ndarray
+    label: str
+    probability: float
+
+
+def html_page(explanations: Sequence[Explanation]) -> str:
+    """A page that needs nothing else: each review with its words on red to green, by weight.
+
+    Args:
+        explanations: The reviews, or tuples of the same.
+
+    Raises:
+        ValueError: There is not one weight a token, or a weight is not finite.
+    """
+    template = importlib.resources.files(__package__).joinpath("explanation.html").read_text(encoding="utf-8")
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
+    reviews = [
+        {
+            "label": _printable(each.label),
+            "probability": each.probability,
+            "words": [
+                {
+                    "text": word,
+                    "weight": weight,
+                    "colour": "rgba({}, {}, {}, {:.2f})".format(*_colour(share), abs(share)),
+                }
+                for word, weight, share in _weighed(each.tokens, each.weights)
+            ],
+        }
+        for each in map(Explanation._make, explanations)
+    ]
+    return environment.from_string(template).render(reviews=reviews)
+
+
+def coloured(tokens: Sequence[str | bytes], weights: Sequence[float] | np.ndarray) -> Text:
+    """The same words for the terminal, parted by spaces, each on its colour.
+
+    Raises:
+        ValueError: As `html_page`.
+    """
+    words = []
+    for word, _, share in _weighed(tokens, weights):
+        red, green, blue = (round(255 + abs(share) * (part - 255)) for part in _colour(share))
+        style = Style(color="black", bgcolor=f"rgb({red},{green},{blue})")
+        words.append(Text(word, style=style if share else ""))
+    return Text(" ").join(words)
+
+
+def _weighed(tokens: Sequence[str | bytes], weights: Sequence[float] | np.ndarray) -> list[tuple[str, float, float]]:
+    """Each token as it can be shown, its weight, and its weight as a share of the largest, in [-1, 1]."""
+    weights = np.asarray(weights, np.float64)
+    if weights.shape != (len(tokens),) or not np.isfinite(weights).all():
+        raise ValueError(f"need one finite weight a token, got {weights.shape} for {len(tokens)} tokens")
+    largest = np.abs(weights).max(initial=0.0)
+    shares = weights / largest if largest else weights
+    return list(zip(map(_printable, tokens), weights.tolist(), shares.tolist(), strict=True))
+
+
+def _colour(share: float) -> tuple[int, int, int]:
+    return FOR if share > 0 else AGAINST
+
+
+def _printable(token: str | bytes) -> str:
+    """Text without control characters: in a terminal they are commands, in a page they are errors."""
+    text = token.decode("utf-8", errors="replace") if isinstance(token, bytes) else token
+    return "".join("\ufffd" if unicodedata.category(each) in ("Cc", "Cs") else each for each in text)
