@@ -1,5 +1,7 @@
 """What a gradient, a weight or a gate says about training, in a few numbers. Pure TensorFlow, and fit for XLA."""
 
+from collections.abc import Sequence
+
 import tensorflow as tf
 
 from shared.gradients.norms import norms
@@ -43,6 +45,12 @@ def update_ratio(before: tf.Tensor, after: tf.Tensor) -> tf.Tensor:
         0.092
     """
     return tf.math.divide_no_nan(norm(after - before), tf.maximum(norm(before), norm(after)))
+
+
+def changes(before: Sequence[tf.Tensor], after: Sequence[tf.Tensor]) -> tf.Tensor:
+    """The norm of each weight after an update, and its `update_ratio`: float32 `[2, weights]`."""
+    pairs = zip(before, after, strict=True)
+    return tf.stack([norms(after), tf.stack([update_ratio(*pair) for pair in pairs])])
 
 
 def spectral_radii(recurrent_kernel: tf.Tensor) -> tf.Tensor:
