@@ -35,6 +35,24 @@ class Datasets:
 
 
 @dataclasses.dataclass(frozen=True)
+class Stage:
+    """A training before the main one, kept in a folder of its own of the run and resumed as that is."""
+
+    name: str
+    """Of the folder, `stages/NAME`."""
+    config: TrainingConfig
+    """Its settings: epochs, batches, learning rate."""
+    build: "Callable[[], keras.Model]"
+    """Its model, built but not compiled."""
+    datasets: Callable[[], Datasets]
+    """What it reads."""
+    objective: Callable[[], dict[str, Any]]
+    """Loss and metrics: arguments of `keras.Model.compile`."""
+    monitor: str = "val_loss"
+    """The validation metric, lower is better, by which its best weights are chosen."""
+
+
+@dataclasses.dataclass(frozen=True)
 class Evaluation:
     """What `evaluate` found. `metrics` and each baseline are flat and finite; everything else is in `details`."""
 
@@ -131,6 +149,16 @@ class Application(abc.ABC, Generic[ConfigT, CorpusT, AssetsT]):
     @abc.abstractmethod
     def show(self, answer: dict[str, Any]) -> str:
         """How a record is printed for a person."""
+
+    def stages(self, corpus: CorpusT, assets: AssetsT, config: ConfigT) -> Sequence[Stage]:
+        """Trainings before the main one, in their order; none by default."""
+        return ()
+
+    def begin(self, model: "keras.Model", config: ConfigT, run: "Run") -> None:
+        """Gives a model that is about to be trained what earlier stages have learnt; see `Run.stage`."""
+
+    def finish(self, trained: Trained[ConfigT, AssetsT], corpus: CorpusT, run: "Run") -> None:
+        """Fits on validation what can only be fitted once the model is trained, such as a calibration."""
 
     def stream(self, module: "tf.Module", inputs: Iterable[str], options: Any) -> Iterator[str] | None:
         """Answers for a person in pieces as they come, or None where the options do not ask for that."""

@@ -11,7 +11,7 @@ import platform
 import shutil
 import sys
 import zipfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ import tqdm
 
 from shared import optimization, plots, training
 from shared.answers import answers, ask_module
-from shared.application import Application, Datasets, PresetName, Trained
+from shared.application import Application, Datasets, PresetName, Stage, Trained
 from shared.config import TrainingConfig, checked, config_from_dict
 from shared.errors import InputError
 from shared.runs import Run, atomically, being_trained, create_run, open_run, write_json
@@ -51,7 +51,7 @@ def train(
     """Trains from the start; nothing is written before the data is known to be good."""
     corpus = application.read(source, config)
     assets = application.fit_assets(corpus, config)
-    models = _build_twice(application, config, assets)
+    models = _build_twice(lambda: application.build(config, assets), config)
     record = {
         "application": application.name,
         "preset": preset,
@@ -70,7 +70,7 @@ def train(
         shutil.rmtree(run.path, ignore_errors=True)
         raise
     with being_trained(run):
-        _fit(application, run, config, application.datasets(corpus, assets, config), models)
+        _fit(application, run, config, corpus, assets, models)
     return run
 
 
@@ -82,9 +82,9 @@ def resume(application: Application, name: str) -> Run:
         raise InputError(f"{run.path} is finished; evaluate it, or train another run")
     corpus = _read_again(application, run, config)
     assets = _read_assets(application, run)
-    models = _build_twice(application, config, assets)
+    models = _build_twice(lambda: application.build(config, assets), config)
     with being_trained(run):
-        _fit(application, run, config, application.datasets(corpus, assets, config), models)
+        _fit(application, run, config, corpus, assets, models)
     return run
 
 
@@ -100,32 +100,82 @@ def _read_again(application: Application, run: Run, config: TrainingConfig) -> A
     return corpus
 
 
-def _build_twice(application: Application, config: TrainingConfig, assets: Any) -> tuple[keras.Model, keras.Model]:
+def _build_twice(build: Callable[[], keras.Model], config: TrainingConfig) -> tuple[keras.Model, keras.Model]:
     """The model that learns, and the one that keeps the best weights."""
     keras.utils.set_random_seed(config.seed)
-    best = application.build(config, assets)
-    return application.build(config, assets), best
+    best = build()
+    return build(), best
 
 
 def _fit(
     application: Application,
     run: Run,
     config: TrainingConfig,
-    data: Datasets,
+    corpus: Any,
+    assets: Any,
     models: tuple[keras.Model, keras.Model],
 ) -> None:
+    for stage in application.stages(corpus, assets, config):
+        _fit_stage(application, run, stage)
+    data = application.datasets(corpus, assets, config)
+    if not run.checkpoint.exists():
+        application.begin(models[0], config, run)
+    trainer = _train(application, run, run, config, data, models, application.objective(config), application.monitor)
+    application.finish(Trained(config, assets, trainer.best), corpus, run)
+    record = run.read_record()
+    earlier = sum(stage["train_seconds"] for stage in record.get("stages", {}).values())
+    run.write_record(
+        record
+        | {
+            "finished": datetime.datetime.now().isoformat(timespec="seconds"),
+            "train_seconds": round(earlier + trainer.progress.seconds, 1),
+            "gradients": trainer.clipping.report(),
+            "parameters": parameters(trainer.best),
+        }
+    )
+    note(
+        f"trained in {(earlier + trainer.progress.seconds) / 60:.1f} minutes; "
+        f"next: python -m apps.{application.name} evaluate {run.label}"
+    )
+
+
+def _fit_stage(application: Application, run: Run, stage: Stage) -> None:
+    """Trains an earlier stage, unless that is done."""
+    record = run.read_record()
+    done = record.get("stages", {})
+    if stage.name in done:
+        return
+    folder = run.stage(stage.name)
+    folder.make_folders()
+    models = _build_twice(stage.build, stage.config)
+    trainer = _train(application, run, folder, stage.config, stage.datasets(), models, stage.objective(), stage.monitor)
+    found = {"train_seconds": round(trainer.progress.seconds, 1), "best": trainer.progress.best}
+    run.write_record(record | {"stages": done | {stage.name: found | {"gradients": trainer.clipping.report()}}})
+
+
+def _train(
+    application: Application,
+    run: Run,
+    folder: Run,
+    config: TrainingConfig,
+    data: Datasets,
+    models: tuple[keras.Model, keras.Model],
+    objective: Mapping[str, Any],
+    monitor: str,
+) -> training.Trainer:
+    """Trains a model, from its checkpoint where there is one; the results go to a folder of the run."""
     model, best = models
     total = training.steps_per_epoch(config, data) * config.epochs
-    model.compile(optimization.build_optimizer(config, total), jit_compile=False, **application.objective(config))
-    logger = keras.callbacks.TensorBoard(str(run.logs), write_graph=False)
-    trainer = training.Trainer(model, best, data, config, run, application.monitor, [logger])
-    if run.checkpoint.exists():
+    model.compile(optimization.build_optimizer(config, total), jit_compile=False, **objective)
+    logger = keras.callbacks.TensorBoard(str(folder.logs), write_graph=False)
+    trainer = training.Trainer(model, best, data, config, folder, monitor, [logger])
+    if folder.checkpoint.exists():
         trainer.restore_checkpoint()
-        note(f"continuing {run.label} after step {trainer.progress.step:,} of {total:,}")
+        note(f"continuing {folder.label} after step {trainer.progress.step:,} of {total:,}")
     seconds = trainer.seconds_per_step()
     left = total - trainer.progress.step
     note(
-        f"{run.label}: {parameters(model):,} parameters, {left:,} steps of about {seconds * 1000:.0f} ms: "
+        f"{folder.label}: {parameters(model):,} parameters, {left:,} steps of about {seconds * 1000:.0f} ms: "
         f"about {seconds * left / 60:.1f} minutes, and validation"
     )
     try:
@@ -137,20 +187,8 @@ def _fit(
         if isinstance(stop, OSError):
             raise
         raise KeyboardInterrupt from None
-    plots.training_curves(run)
-    run.write_record(
-        run.read_record()
-        | {
-            "finished": datetime.datetime.now().isoformat(timespec="seconds"),
-            "train_seconds": round(trainer.progress.seconds, 1),
-            "gradients": trainer.clipping.report(),
-            "parameters": parameters(best),
-        }
-    )
-    note(
-        f"trained in {trainer.progress.seconds / 60:.1f} minutes; "
-        f"next: python -m apps.{application.name} evaluate {run.label}"
-    )
+    plots.training_curves(folder)
+    return trainer
 
 
 def parameters(model: keras.Model) -> int:

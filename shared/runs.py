@@ -116,6 +116,15 @@ class Run:
         """What TensorBoard shows."""
         return self.path / "logs"
 
+    def stage(self, name: str) -> "Run":
+        """Where a training before the main one is kept, in the same layout but for `config.json`."""
+        return Run(self.path / "stages" / name)
+
+    def make_folders(self) -> None:
+        """Makes the folders that are not there."""
+        for folder in (self.assets, self.checkpoint.parent, self.plots, self.logs):
+            folder.mkdir(parents=True, exist_ok=True)
+
     @property
     def label(self) -> str:
         """How to name the run at the command line."""
@@ -202,8 +211,7 @@ def create_run(application: str, out: Path | None = None) -> Run:
     except OSError as error:
         raise InputError(f"cannot make the folder {path} ({error.strerror}); choose another with --out") from None
     run = Run(path)
-    for folder in (run.assets, run.checkpoint.parent, run.plots, path / "logs"):
-        folder.mkdir()
+    run.make_folders()
     return run
 
 

@@ -127,15 +127,15 @@ class Trainer:
             variable.assign(value)
 
     def seconds_per_step(self, steps: int = 4) -> float:
-        """Times a few steps, and takes them back."""
-        times = []
+        """Times a few steps, and takes them back; they are made twice, for the first time compiles."""
         with self._taken_back():
-            batches = iter(self.data.train(self.progress.step))
-            for _ in range(1 + steps):
+            for _ in range(2):
+                batches = iter(self.data.train(self.progress.step))
                 begin = time.perf_counter()
-                float(self.model.train_function(batches)["loss"])
-                times.append(time.perf_counter() - begin)
-        return float(np.median(times[1:]))
+                for _ in range(steps):
+                    float(self.model.train_function(batches)["loss"])
+                seconds = (time.perf_counter() - begin) / steps
+        return seconds
 
     @contextlib.contextmanager
     def _taken_back(self) -> Iterator[None]:

@@ -1,12 +1,14 @@
 """Shows which words made the answer: on a page of its own, and in the terminal."""
 
 import importlib.resources
+import io
 import unicodedata
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import jinja2
 import numpy as np
+import rich.console
 from rich.style import Style
 from rich.text import Text
 
@@ -91,3 +93,29 @@ def _printable(token: str | bytes) -> str:
     """Text without control characters: in a terminal they are commands, in a page they are errors."""
     text = token.decode("utf-8", errors="replace") if isinstance(token, bytes) else token
     return "".join("\ufffd" if unicodedata.category(each) in ("Cc", "Cs") else each for each in text)
+
+
+def records(inputs: Sequence[str], outputs: Mapping[str, np.ndarray]) -> list[dict[str, Any]]:
+    """One record an input, of what the signatures `serving_default` and `explain` answer."""
+    found = []
+    for row, text in enumerate(inputs):
+        record: dict[str, Any] = {
+            "text": text.encode("utf-8", "surrogateescape").decode("utf-8", "replace"),
+            "label": outputs["label"][row].decode(),
+            "probability": float(outputs["probability"][row]),
+        }
+        if "tokens" in outputs:
+            tokens = [token.decode("utf-8", "replace") for token in outputs["tokens"][row] if token]
+            record |= {"tokens": tokens, "weights": [float(w) for w in outputs["weights"][row][: len(tokens)]]}
+        found.append(record)
+    return found
+
+
+def shown(answer: Mapping[str, Any]) -> str:
+    """A record for a person: label, probability, and the text; its words in colours where they are explained."""
+    head = f"{answer['label']}  {answer['probability']:.3f}  "
+    if "tokens" not in answer:
+        return head + _printable(" ".join(answer["text"].split()))
+    console = rich.console.Console(file=io.StringIO(), force_terminal=True, color_system="truecolor", width=10**6)
+    console.print(coloured(answer["tokens"], answer["weights"]), end="", soft_wrap=True)
+    return head + console.file.getvalue()

@@ -117,17 +117,18 @@ class TextGeneration(application.Application[TextGenerationConfig, "Corpus", "Vo
     def datasets(self, corpus: "Corpus", assets: "Vocabulary", config: TextGenerationConfig) -> Datasets:
         """Batches of streams or windows."""
         from apps.text_generation import data
+        from shared import streams
 
         train = assets.encode(corpus.train)
         shape = (config.batch_size, config.window, config.seed)
         if config.batching == "streams":
-            batches = data.stream_batches(train, *shape, restart=config.restart)
+            batches = streams.stream_batches(train, *shape, restart=config.restart)
         else:
             batches = data.window_batches(train, *shape)
         return Datasets(
             train=batches,
-            steps_per_pass=data.steps_in_pass(len(train), config.batch_size, config.window),
-            validation=data.validation_batches(assets.encode(corpus.validation), config.batch_size, config.window),
+            steps_per_pass=streams.steps_in_pass(len(train), config.batch_size, config.window),
+            validation=streams.validation_batches(assets.encode(corpus.validation), config.batch_size, config.window),
         )
 
     def build(self, config: TextGenerationConfig, assets: "Vocabulary") -> "keras.Model":

@@ -14,11 +14,9 @@ from apps.text_generation.data import (
     Vocabulary,
     plain_text,
     read_corpus,
-    steps_in_pass,
-    stream_batches,
-    validation_batches,
     window_batches,
 )
+from shared.streams import steps_in_pass, stream_batches, validation_batches
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=60)
 

@@ -1,0 +1,93 @@
+"""Batches of reviews of similar length."""
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import tensorflow as tf
+
+from apps.sentiment_analysis.assets import SentimentAssets
+from apps.sentiment_analysis.data import Corpus, encode_all
+from shared.application import Datasets
+from shared.batching import batches_of_similar_length
+from shared.layers.sequence_loop import LENGTH_BUCKET
+from shared.text import PADDING, UNKNOWN, clip_length
+
+if TYPE_CHECKING:
+    from apps.sentiment_analysis.application import SentimentConfig
+
+EVALUATION_BATCH = 128
+
+
+def classification_datasets(corpus: Corpus, assets: SentimentAssets, config: "SentimentConfig") -> Datasets:
+    """Train in batches of similar length, another order each pass; validation by length."""
+    train = read_part(encode_all(corpus.train.texts, assets.vocabulary), config)
+    validation = read_part(encode_all(corpus.validation.texts, assets.vocabulary), config)
+    return Datasets(
+        train=lambda first: train_batches(train, corpus.train.labels, config.batch_size, config.seed, first),
+        steps_per_pass=len(train) // config.batch_size,
+        validation=ordered_batches(validation, corpus.validation.labels),
+    )
+
+
+def read_part(ids: Sequence[np.ndarray], config: "SentimentConfig") -> list[np.ndarray]:
+    """The words of each review that the model reads; one without words has a single unknown one."""
+    clipped = clip_length(
+        tf.ragged.stack(list(ids)) if len(ids) else tf.ragged.constant([[]]), config.longest, config.keep
+    )
+    values, ends = clipped.flat_values.numpy(), clipped.row_splits.numpy()
+    return [row if len(row) else np.array([UNKNOWN], np.int32) for row in np.split(values, ends[1:-1])]
+
+
+def train_batches(
+    reviews: Sequence[np.ndarray], labels: np.ndarray, batch_size: int, seed: int, first: int
+) -> tf.data.Dataset:
+    """Endless batches from a step on.
+
+    Args:
+        reviews: Ids, one array [words] a review.
+        labels: int [reviews].
+        batch_size: Reviews of a batch.
+        seed: Of the order.
+        first: Step of the first batch.
+
+    Returns:
+        ids int32 [batch_size, words], padded to a multiple that recurrent layers are compiled for, and labels.
+    """
+    lengths = [len(review) for review in reviews]
+    steps = len(reviews) // batch_size
+
+    def batches() -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        turn, skipped = divmod(first, steps)
+        while True:
+            order = batches_of_similar_length(lengths, batch_size, seed=seed + 10_007 * turn)
+            for index in order[skipped:]:
+                yield padded([reviews[i] for i in index]), labels[index]
+            turn, skipped = turn + 1, 0
+
+    signature = (tf.TensorSpec([batch_size, None], tf.int32), tf.TensorSpec([batch_size], tf.int32))
+    return tf.data.Dataset.from_generator(batches, output_signature=signature).prefetch(2)
+
+
+def ordered_batches(reviews: Sequence[np.ndarray], labels: np.ndarray) -> tf.data.Dataset:
+    """All reviews once, sorted by length."""
+    order = np.argsort([len(review) for review in reviews], kind="stable")
+
+    def batches() -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        for begin in range(0, len(order), EVALUATION_BATCH):
+            index = order[begin : begin + EVALUATION_BATCH]
+            yield padded([reviews[i] for i in index]), labels[index]
+
+    signature = (tf.TensorSpec([None, None], tf.int32), tf.TensorSpec([None], tf.int32))
+    count = -(-len(order) // EVALUATION_BATCH)
+    dataset = tf.data.Dataset.from_generator(batches, output_signature=signature)
+    return dataset.apply(tf.data.experimental.assert_cardinality(count)).prefetch(2)
+
+
+def padded(rows: Sequence[np.ndarray]) -> np.ndarray:
+    """Rows as one array, int32 [rows, words], `PADDING` on the right."""
+    longest = -(-max(len(row) for row in rows) // LENGTH_BUCKET) * LENGTH_BUCKET
+    batch = np.full((len(rows), longest), PADDING, np.int32)
+    for target, row in zip(batch, rows, strict=True):
+        target[: len(row)] = row
+    return batch
