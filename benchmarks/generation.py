@@ -23,7 +23,7 @@ import tyro
 
 from apps.text_generation.application import APPLICATION, SamplingOptions
 from apps.text_generation.serving import sample_request
-from shared import commands
+from shared import loading
 from shared.decoding.samplers import sample
 from shared.runs import open_run
 
@@ -100,7 +100,7 @@ def main() -> None:
     """Measures batches of 1 and 64 and prints a table."""
     arguments = tyro.cli(Arguments)
     run = open_run(APPLICATION.name, arguments.run)
-    trained = commands.load(APPLICATION, run)
+    trained = loading.load(APPLICATION, run)
     module = APPLICATION.serving_module(trained)
     found = {}
     for batch in (1, 64):

@@ -224,11 +224,11 @@ def _train(application: Application, words: list[str], program: str) -> None:
         except InputError:
             message = "a resumed run keeps its settings, data and folder; leave out every flag but --resume"
             raise InputError(message) from None
-        import_late("shared.commands").resume(application, early.resume)
+        import_late("shared.fitting").resume(application, early.resume)
         return
     command = parse(_train_type(application, application.presets[early.preset]), words, program)
     config = checked(command.config)
-    import_late("shared.commands").train(application, command.data, config, early.preset, command.out)
+    import_late("shared.fitting").train(application, command.data, config, early.preset, command.out)
 
 
 def _evaluate(application: Application, words: list[str], program: str) -> None:

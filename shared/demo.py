@@ -11,7 +11,7 @@ import jinja2
 import keras
 import rich.console
 
-from shared import commands
+from shared import commands, fitting, loading
 from shared.answers import answers, ask_module
 from shared.application import Application
 from shared.runs import RUNS, atomically
@@ -49,9 +49,9 @@ def _walk(application: Application[Any, Any, Any], to: Path) -> dict[str, Any]:
     console.rule(f"{application.name}: {application.summary}")
     begin = time.monotonic()
     keras.utils.clear_session()
-    run = commands.train(application, "sample", application.presets["quick"], "quick")
+    run = fitting.train(application, "sample", application.presets["quick"], "quick")
     metrics = commands.evaluate(application, run.label)
-    trained = commands.load(application, run)
+    trained = loading.load(application, run)
     options = application.options()
     predicted = list(
         answers(application, ask_module(application.serving_module(trained)), application.demo_inputs, options)

@@ -10,7 +10,7 @@ from tensorflow_serving.apis import prediction_log_pb2
 
 from apps.text_generation.application import APPLICATION, SamplingOptions
 from apps.text_generation.serving import TextGenerator, sample_request
-from shared import commands
+from shared import loading
 from shared.answers import answers, ask_module
 from shared.runs import Run
 from shared.serving.native import NativeSavedModel, must_compile_functions, operations
@@ -20,7 +20,7 @@ PROMPTS = ["the old", "", "a", "Zürich 😀 \0 ☃", "x" * 3000]
 
 @pytest.fixture(scope="module")
 def module(tiny_run: Path) -> TextGenerator:
-    return APPLICATION.serving_module(commands.load(APPLICATION, Run(tiny_run)))
+    return APPLICATION.serving_module(loading.load(APPLICATION, Run(tiny_run)))
 
 
 @pytest.fixture(scope="module")

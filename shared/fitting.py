@@ -1,0 +1,157 @@
+"""The command `train`: a run from the start, or on from its checkpoint."""
+
+import dataclasses
+import datetime
+import importlib.metadata
+import platform
+import shutil
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import keras
+import tqdm
+
+from shared import optimization, plots, training
+from shared.application import Application, Datasets, PresetName, Stage, Trained
+from shared.config import TrainingConfig
+from shared.errors import InputError
+from shared.loading import note, parameters, read_again, read_assets, run_config
+from shared.runs import Run, being_trained, create_run, open_run
+
+PACKAGES = ("tensorflow", "keras", "numpy")
+
+
+def train(
+    application: Application, source: str, config: TrainingConfig, preset: PresetName, out: Path | None = None
+) -> Run:
+    """Trains from the start; nothing is written before the data is known to be good."""
+    corpus = application.read(source, config)
+    assets = application.fit_assets(corpus, config)
+    models = _build_twice(lambda: application.build(config, assets), config)
+    record = {
+        "application": application.name,
+        "preset": preset,
+        "config": dataclasses.asdict(config),
+        "data": {"source": source, "fingerprint": corpus.fingerprint},
+        "versions": {name: importlib.metadata.version(name) for name in PACKAGES}
+        | {"python": platform.python_version()},
+        "started": datetime.datetime.now().isoformat(timespec="seconds"),
+        "finished": None,
+    }
+    run = create_run(application.name, out)
+    try:
+        application.write_assets(assets, run.assets)
+        run.write_record(record)
+    except OSError:  # a folder that cannot be resumed would only be in the way
+        shutil.rmtree(run.path, ignore_errors=True)
+        raise
+    with being_trained(run):
+        _fit(application, run, config, corpus, assets, models)
+    return run
+
+
+def resume(application: Application, name: str) -> Run:
+    """Continues a run from its checkpoint."""
+    run = open_run(application.name, name)
+    record, config = run.read_record(), run_config(application, name)
+    if record["finished"]:
+        raise InputError(f"{run.path} is finished; evaluate it, or train another run")
+    corpus = read_again(application, run, config)
+    assets = read_assets(application, run)
+    models = _build_twice(lambda: application.build(config, assets), config)
+    with being_trained(run):
+        _fit(application, run, config, corpus, assets, models)
+    return run
+
+
+def _build_twice(build: Callable[[], keras.Model], config: TrainingConfig) -> tuple[keras.Model, keras.Model]:
+    """The model that learns, and the one that keeps the best weights."""
+    keras.utils.set_random_seed(config.seed)
+    best = build()
+    return build(), best
+
+
+def _fit(
+    application: Application,
+    run: Run,
+    config: TrainingConfig,
+    corpus: Any,
+    assets: Any,
+    models: tuple[keras.Model, keras.Model],
+) -> None:
+    for stage in application.stages(corpus, assets, config):
+        _fit_stage(application, run, stage)
+    data = application.datasets(corpus, assets, config)
+    if not run.checkpoint.exists():
+        application.begin(models[0], config, run)
+    trainer = _train(application, run, run, config, data, models, application.objective(config), application.monitor)
+    application.finish(Trained(config, assets, trainer.best), corpus, run)
+    record = run.read_record()
+    earlier = sum(stage["train_seconds"] for stage in record.get("stages", {}).values())
+    run.write_record(
+        record
+        | {
+            "finished": datetime.datetime.now().isoformat(timespec="seconds"),
+            "train_seconds": round(earlier + trainer.progress.seconds, 1),
+            "gradients": trainer.clipping.report(),
+            "parameters": parameters(trainer.best),
+        }
+    )
+    note(
+        f"trained in {(earlier + trainer.progress.seconds) / 60:.1f} minutes; "
+        f"next: python -m apps.{application.name} evaluate {run.label}"
+    )
+
+
+def _fit_stage(application: Application, run: Run, stage: Stage) -> None:
+    """Trains an earlier stage, unless that is done."""
+    record = run.read_record()
+    done = record.get("stages", {})
+    if stage.name in done:
+        return
+    folder = run.stage(stage.name)
+    folder.make_folders()
+    models = _build_twice(stage.build, stage.config)
+    trainer = _train(application, run, folder, stage.config, stage.datasets(), models, stage.objective(), stage.monitor)
+    found = {"train_seconds": round(trainer.progress.seconds, 1), "best": trainer.progress.best}
+    run.write_record(record | {"stages": done | {stage.name: found | {"gradients": trainer.clipping.report()}}})
+
+
+def _train(
+    application: Application,
+    run: Run,
+    folder: Run,
+    config: TrainingConfig,
+    data: Datasets,
+    models: tuple[keras.Model, keras.Model],
+    objective: Mapping[str, Any],
+    monitor: str,
+) -> training.Trainer:
+    """Trains a model, from its checkpoint where there is one; the results go to a folder of the run."""
+    model, best = models
+    total = training.steps_per_epoch(config, data) * config.epochs
+    model.compile(optimization.build_optimizer(config, total), jit_compile=False, **objective)
+    logger = keras.callbacks.TensorBoard(str(folder.logs), write_graph=False)
+    trainer = training.Trainer(model, best, data, config, folder, monitor, [logger])
+    if folder.checkpoint.exists():
+        trainer.restore_checkpoint()
+        note(f"continuing {folder.label} after step {trainer.progress.step:,} of {total:,}")
+    seconds = trainer.seconds_per_step()
+    left = total - trainer.progress.step
+    note(
+        f"{folder.label}: {parameters(model):,} parameters, {left:,} steps of about {seconds * 1000:.0f} ms: "
+        f"about {seconds * left / 60:.1f} minutes, and validation"
+    )
+    try:
+        with tqdm.tqdm(total=total, initial=trainer.progress.step, unit="step", file=sys.stderr, disable=None) as bar:
+            trainer.train(bar)
+    except (training.TrainingStoppedError, OSError) as stop:
+        again = f"python -m apps.{application.name} train --resume {run.label}"
+        note(f"stopped at step {trainer.progress.step:,}; continue: {again}")
+        if isinstance(stop, OSError):
+            raise
+        raise KeyboardInterrupt from None
+    plots.training_curves(folder)
+    return trainer
