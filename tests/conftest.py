@@ -122,6 +122,16 @@ def text_generation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pyte
 
 
 @pytest.fixture
+def sentiment_analysis(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture) -> CommandLine:
+    """The command line of sentiment analysis, in an empty folder."""
+    from apps.sentiment_analysis.application import APPLICATION
+    from shared.cli import main
+
+    monkeypatch.chdir(tmp_path)
+    return CommandLine(lambda words: main(APPLICATION, words), tmp_path, capfd, monkeypatch)
+
+
+@pytest.fixture
 def all_applications(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture) -> CommandLine:
     """The command line over all applications, in an empty folder."""
     from apps.__main__ import main

@@ -21,7 +21,7 @@ class ReviewLanguageModel(keras.Model):
 
     Pre-training as Dai & Le (2015, section 2) do it, in the two directions of Peters et al. (2018). Both directions
     share embedding and softmax. The state is carried from window to window, and the text of the second direction is
-    read from its end. In training the softmax is sampled (Jean et al. 2015), in validation it is whole.
+    read from its end. In training the softmax is sampled, in validation it is whole.
 
     Args:
         vocabulary_size: Ids, by falling frequency.
@@ -142,7 +142,9 @@ def log_uniform_sample(
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """Draws ids as Zipf's law has them: P(id) = log((id + 2) / (id + 1)) / log(size + 1).
 
-    TensorFlow's own sampler keeps a state that no checkpoint holds, so that a resumed training would draw others.
+    The loss with it is an importance-sampled estimate of the whole softmax (Bengio & Senécal 2008, section III): each
+    drawn word stands for as many as it was not likely to be drawn, the right one for itself. TensorFlow's own sampler
+    keeps a state that no checkpoint holds, so that a resumed training would draw others.
 
     Args:
         words: The right ids, int64 [n, 1].
@@ -151,17 +153,15 @@ def log_uniform_sample(
         seed: int [2].
 
     Returns:
-        Ids int64 [count], and how often the right ones [n, 1] and those [count] are expected among as many.
+        Ids int64 [count]; ones [n, 1], the weights of the right words; how often each id drawn is expected, [count].
     """
     uniform = tf.random.stateless_uniform([count], seed)
     drawn = tf.cast(tf.exp(uniform * math.log(size + 1)), tf.int64) - 1
     drawn = tf.clip_by_value(drawn, 0, size - 1)
 
-    def expected(ids: tf.Tensor) -> tf.Tensor:
-        ids = tf.cast(ids, tf.float32)
-        return count * tf.math.log((ids + 2) / (ids + 1)) / math.log(size + 1)
-
-    return drawn, expected(words), expected(drawn)
+    ids = tf.cast(drawn, tf.float32)
+    expected = count * tf.math.log((ids + 2) / (ids + 1)) / math.log(size + 1)
+    return drawn, tf.ones(tf.shape(words)), expected
 
 
 def _whole_losses(kernel: tf.Tensor, bias: tf.Tensor, words: tf.Tensor, known: tf.Tensor) -> tf.Tensor:

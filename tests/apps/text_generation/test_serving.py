@@ -10,7 +10,7 @@ from tensorflow_serving.apis import prediction_log_pb2
 
 from apps.text_generation.application import APPLICATION, SamplingOptions
 from apps.text_generation.serving import TextGenerator, sample_request
-from shared import loading
+from shared import commands, loading
 from shared.answers import answers, ask_module
 from shared.runs import Run
 from shared.serving.native import NativeSavedModel, must_compile_functions, operations

@@ -1,0 +1,55 @@
+"""A table of reviews that a small grammar writes, and a run trained on it, pre-training and all."""
+
+import csv
+import random
+from pathlib import Path
+
+import pytest
+
+from apps.sentiment_analysis.application import APPLICATION
+from shared.cli import main
+
+THINGS = ("the plot", "the tea", "every scene", "the cake", "the music", "this soap", "the ending")
+WORDS = {
+    "good": ("lovely", "bright", "superb", "warm"),
+    "bad": ("dull", "stale", "awful", "cold", "bitter"),
+}
+FLAGS = (
+    "--preset quick --units 8 --embedding-units 8 --batch-size 8 --longest 40 --learning-rate 0.02 --warmup-steps 5 "
+    "--epochs 6 --pretraining-steps 10 --pretraining-batch-size 4 --pretraining-window 8 --sampled 20"
+)
+
+
+def write_reviews(path: Path, count: int = 240, seed: int = 0) -> Path:
+    """A table of reviews, half of them good: one of two words decides."""
+    chooser = random.Random(seed)
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["text", "label"])
+        for number in range(count):
+            label = ("bad", "good")[number % 2]
+            parts = [
+                f"{chooser.choice(THINGS)} was {chooser.choice(WORDS[label])}" for _ in range(chooser.randint(1, 6))
+            ]
+            writer.writerow([f"{number} times: {', '.join(parts)}.", label])
+    return path
+
+
+@pytest.fixture(scope="session")
+def tiny_reviews(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """240 reviews."""
+    return write_reviews(tmp_path_factory.mktemp("tiny-reviews") / "reviews.csv")
+
+
+@pytest.fixture(scope="session")
+def tiny_sentiment_run(tmp_path_factory: pytest.TempPathFactory, tiny_reviews: Path) -> Path:
+    """The folder of a finished run. Do not write to it."""
+    out = tmp_path_factory.mktemp("tiny-sentiment-run") / "run"
+    assert main(APPLICATION, ["train", "--data", str(tiny_reviews), *FLAGS.split(), "--out", str(out), "--debug"]) == 0
+    return out
+
+
+@pytest.fixture(scope="session")
+def tiny_flags() -> list[str]:
+    """The settings of that run, as words of a command line."""
+    return FLAGS.split()

@@ -1,0 +1,102 @@
+"""Training in two stages, evaluation beside baselines, and bad input, at the command line."""
+
+import json
+import math
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from shared.runs import Run
+
+
+def checkpoint(run: Run) -> list[np.ndarray]:
+    with np.load(run.checkpoint) as state:
+        return [state[name] for name in sorted(set(state.files) - {"progress"})]
+
+
+def test_a_run_has_its_stages(tiny_sentiment_run):
+    run = Run(tiny_sentiment_run)
+    record = run.read_record()
+    assert set(record["stages"]) == {"pretraining"}
+    assert math.isfinite(record["stages"]["pretraining"]["best"])
+    assert run.stage("pretraining").model.exists()
+    assert (run.stage("pretraining").path / "history.csv").exists()
+    assert json.loads((run.assets / "temperature.json").read_text())["temperature"] > 0
+    begun = np.load(run.checkpoint)
+    assert len(begun.files) > 10
+
+
+def test_evaluate_measures_beside_linear_models(sentiment_analysis, tiny_sentiment_run):
+    run = Path(shutil.copytree(tiny_sentiment_run, "run"))
+    answer = sentiment_analysis("evaluate", "run", "--json")
+    assert answer.status == 0
+    metrics = json.loads(answer.output)
+    assert metrics["split"] == "test"
+    assert metrics["metrics"]["accuracy"] > 0.9
+    assert set(metrics["baselines"]) == {"majority", "tfidf + logistic regression", "nbsvm"}
+    for values in (metrics["metrics"], *metrics["baselines"].values()):
+        assert {"accuracy", "ece", "log_loss", "auc", "f1"} <= set(values)
+        assert all(math.isfinite(value) for value in values.values())
+    low, high = metrics["details"]["accuracy_95"]
+    assert low <= metrics["metrics"]["accuracy"] <= high
+    pictures = {"reliability.png", "confusion.png", "accuracy_by_length.png", "gradient_through_time.png"}
+    assert pictures <= {path.name for path in (run / "plots").iterdir()}
+
+
+@pytest.mark.slow
+def test_stopped_between_and_within_stages_equals_never_stopped(
+    sentiment_analysis, tiny_reviews, tiny_flags, tiny_sentiment_run, monkeypatch
+):
+    from shared import training
+
+    save, saved = training.Trainer.save_checkpoint, []
+
+    def save_and_stop(trainer):
+        save(trainer)
+        saved.append(trainer.progress.step)
+        if len(saved) in (2, 7):  # in the stage before, and in the main one
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(training.Trainer, "save_checkpoint", save_and_stop)
+    assert sentiment_analysis("train", "--data", tiny_reviews, *tiny_flags, "--out", "run").status == 130
+    assert not Run(Path("run")).checkpoint.exists()
+    assert sentiment_analysis("train", "--resume", "run").status == 130
+    assert Run(Path("run")).checkpoint.exists()
+    assert sentiment_analysis("train", "--resume", "run").status == 0
+    for found, expected in zip(checkpoint(Run(Path("run"))), checkpoint(Run(tiny_sentiment_run)), strict=True):
+        np.testing.assert_array_equal(found, expected)
+
+
+def test_a_language_model_is_used_again(sentiment_analysis, tiny_reviews, tiny_flags, tiny_sentiment_run):
+    words = ["train", "--data", tiny_reviews, *tiny_flags, "--epochs", 1, "--pretrained", tiny_sentiment_run]
+    answer = sentiment_analysis(*words, "--out", "again")
+    assert answer.status == 0
+    assert not Path("again/stages").exists()
+    assert (
+        Path("again/assets/vocabulary.json").read_text() == (tiny_sentiment_run / "assets/vocabulary.json").read_text()
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--layers", "2"], "only one recurrent layer can be pre-trained"),
+        (["--cell", "none"], "nothing to pre-train"),
+        (["--pretrained", "nothing"], "there is no run 'nothing'"),
+        (["--batch-size", "1000"], "a batch has 1000"),
+        (["--text-column", "txt"], "txt"),
+        (["--pooling", "lst"], "pooling"),
+    ],
+)
+def test_bad_settings_are_refused(sentiment_analysis, tiny_reviews, tiny_flags, words, message):
+    assert message in sentiment_analysis.refused("train", "--data", tiny_reviews, *tiny_flags, *words)
+
+
+def test_other_classes_are_refused(sentiment_analysis, tiny_sentiment_run):
+    rows = "".join(f"{number} words here,{number % 2}\n" for number in range(60))
+    Path("other.csv").write_text("text,label\n" + rows)
+    run = shutil.copytree(tiny_sentiment_run, "run")
+    assert "knows bad, good" in sentiment_analysis.refused("evaluate", run, "--data", "other.csv")
+    assert "say --explain too" in sentiment_analysis.refused("predict", run, "a", "--html", "x.html")
