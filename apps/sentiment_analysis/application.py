@@ -90,6 +90,7 @@ class SentimentAnalysis(application.Application[SentimentConfig, "Corpus", "Sent
     name = "sentiment_analysis"
     summary = "review in, calibrated polarity out: a bidirectional LSTM"
     options = AnswerOptions
+    monitor = "val_error"  # probabilities are scaled afterwards: the loss would choose the least confident weights
     demo_inputs = (
         "The best coffee I have had in years, and it arrived in two days.",
         "Stale, bitter and far too expensive. I want my money back.",
@@ -196,10 +197,12 @@ class SentimentAnalysis(application.Application[SentimentConfig, "Corpus", "Sent
         return model
 
     def objective(self, config: SentimentConfig) -> dict[str, Any]:
-        """Cross-entropy in nats, and accuracy."""
+        """Cross-entropy in nats, and the share of wrong answers."""
         import keras
 
-        return {"loss": keras.losses.SparseCategoricalCrossentropy(from_logits=True), "metrics": ["accuracy"]}
+        from apps.sentiment_analysis.model import error
+
+        return {"loss": keras.losses.SparseCategoricalCrossentropy(from_logits=True), "metrics": [error]}
 
     def finish(self, trained: Trained, corpus: "Corpus", run: "Run") -> None:
         """Fits the temperature on validation."""

@@ -133,6 +133,12 @@ class SentimentClassifier(keras.Model):
         return super().get_config() | self.settings
 
 
+def error(labels: Tensor, logits: Tensor) -> Tensor:
+    """Where the likeliest class is not the right one: labels int [batch] and logits [batch, classes] to 0 or 1."""
+    answers = ops.argmax(logits, axis=-1)
+    return ops.cast(answers != ops.cast(labels, answers.dtype), "float32")
+
+
 def perturb(embedded: tf.Tensor, direction: tf.Tensor, share: float) -> tf.Tensor:
     """The step of a given size along which the loss rises fastest (Miyato et al. 2017, eq. 4).
 
