@@ -81,7 +81,7 @@ class AnswerOptions:
     explain: bool = False
     """Show what each word contributes, by integrated gradients."""
     html: Path | None = None
-    """With --explain, also write a page to this file."""
+    """With --explain, also write a page with the words in colours to this file."""
 
 
 class SentimentAnalysis(application.Application[SentimentConfig, "Corpus", "SentimentAssets"]):
@@ -256,8 +256,13 @@ class SentimentAnalysis(application.Application[SentimentConfig, "Corpus", "Sent
     def stream(
         self, module: "SentimentAnalyser", inputs: Iterable[str], options: AnswerOptions
     ) -> Iterator[str] | None:
-        """Nothing to stream."""
-        return None
+        """With `--html`, the answers one by one, and when all are there the page."""
+        if options.html is None:
+            return None
+        from apps.sentiment_analysis.explanation import with_page
+        from shared.answers import answers, ask_module
+
+        return with_page(answers(self, ask_module(module), inputs, options), options.html, self.show)
 
 
 APPLICATION = SentimentAnalysis()

@@ -3,7 +3,8 @@
 import importlib.resources
 import io
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jinja2
@@ -11,6 +12,9 @@ import numpy as np
 import rich.console
 from rich.style import Style
 from rich.text import Text
+
+from shared.errors import InputError
+from shared.runs import atomically
 
 # Dark enough for white paper, light enough under black letters; the sign is also in each word's tooltip.
 FOR, AGAINST = (22, 163, 74), (220, 38, 38)
@@ -73,6 +77,23 @@ def coloured(tokens: Sequence[str | bytes], weights: Sequence[float] | np.ndarra
         style = Style(color="black", bgcolor=f"rgb({red},{green},{blue})")
         words.append(Text(word, style=style if share else ""))
     return Text(" ").join(words)
+
+
+def with_page(answers: Iterable[dict[str, Any]], path: Path, show: Callable[[dict[str, Any]], str]) -> Iterator[str]:
+    """Yields each answer as it is shown, and writes the page of all of them at the end.
+
+    Raises:
+        InputError: The file cannot be written.
+    """
+    found = []
+    for answer in answers:
+        found.append(Explanation(answer["tokens"], answer["weights"], answer["label"], answer["probability"]))
+        yield show(answer) + "\n"
+    try:
+        with atomically(path) as temporary:
+            temporary.write_text(html_page(found), encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"cannot write {path} ({error.strerror}); choose another file for --html") from None
 
 
 def _weighed(tokens: Sequence[str | bytes], weights: Sequence[float] | np.ndarray) -> list[tuple[str, float, float]]:

@@ -92,3 +92,11 @@ def test_the_command_line_answers(sentiment_analysis, tiny_sentiment_run):
     shown = sentiment_analysis("predict", tiny_sentiment_run, "--explain", "the tea was stale \x1b[31m")
     assert "stale" in shown.output
     assert "\x1b[31m" not in shown.output
+    page = sentiment_analysis(
+        "predict", tiny_sentiment_run, "--explain", "--html", "page.html", "the <b>tea</b> was dull"
+    )
+    assert page.status == 0
+    assert ">dull<" in Path("page.html").read_text()
+    assert (
+        "cannot write" in sentiment_analysis("predict", tiny_sentiment_run, "--explain", "--html", "no/a", "x").errors
+    )
