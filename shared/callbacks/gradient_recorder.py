@@ -33,6 +33,7 @@ class GradientRecorder:
     def __init__(self, model: keras.Model, samples: bool = False):
         self.due = tf.Variable(False, trainable=False)
         self.variables: list[keras.Variable] = []
+        self._bad = tf.Variable(tf.zeros(0, tf.int32), trainable=False)
         self.tapped: list[int] = []
         self._model, self._with_samples = model, samples
         self._seen, self._steps, self._bad_steps = (tf.Variable(0, trainable=False) for _ in range(3))
