@@ -3,9 +3,9 @@
     python -m benchmarks.long_memory [--task REGEX] [--cell REGEX] [--length N] [--minutes M] [--out FOLDER] [--json]
 
 Tasks: `adding`, `copying`, `digits` (pixel by pixel) and `permuted` (the same, pixels permuted). Cells: `tanh` (plain
-network with small random weights), `glorot` and `orthogonal` (the same, initialised so), `irnn` (Le et al. 2015), `gru`,
-`lstm` and `chrono` (LSTM with the biases of Tallec & Ollivier 2018). Each is trained on each task until it has solved
-it, at most so many minutes. Validation tells when a task is solved and which weights are best; the test part is
+network with small random weights), `glorot` and `orthogonal` (the same, initialised so), `irnn` (Le et al. 2015),
+`gru`, `lstm` and `chrono` (LSTM with the biases of Tallec & Ollivier 2018). Each is trained on each task until it has
+solved it, at most so many minutes. Validation tells when a task is solved and which weights are best; the test part is
 measured once, with these.
 
 Writes `long_memory.json` and the gradients after each result, and at the end `long_memory.md`, `long_memory_curves.png`

@@ -18,7 +18,7 @@ from shared.callbacks.recurrent_watch import RecurrentWatch
 from shared.gradients.diagnosis import Finding, diagnose
 from shared.gradients.heat_maps import write_heat_maps
 from shared.gradients.records import FirstAndLast, Record, RecordFile, read_records, table
-from shared.gradients.statistics import norm, spectral_radii, update_ratio, usual_norm
+from shared.gradients.statistics import changes, spectral_radii, usual_norm
 
 _KEY = "gradient monitor"
 _KEPT = 100  # of the first looks, and of the last, that the diagnosis while training runs is made from
@@ -74,6 +74,7 @@ class GradientMonitor(keras.callbacks.Callback):
         self.every, self.tensorboard, self.say = every, tensorboard, say or _print
         self.findings: list[Finding] = []
         self._tap: GradientTap | None = None
+        self._changes = tf.function(changes, autograph=False)
 
     def records(self) -> pd.DataFrame:
         """All that was written down: step, layer, kind, quantity, index, value (see `shared.gradients.records`)."""
@@ -187,12 +188,15 @@ class GradientMonitor(keras.callbacks.Callback):
         norms, zeros, dead = self._recorder.statistics()
         add("", "model", "gradient_norm", np.linalg.norm(norms))
         add("", "model", "learning_rate", self._rate)
+        weights = [tf.convert_to_tensor(variable.value) for variable in self._recorder.variables]
+        known = len(self._before) == len(weights)
+        sizes, ratios = self._changes(self._before if known else weights, weights).numpy()
         for i in self._recorder.tapped:
-            after = tf.convert_to_tensor(self._recorder.variables[i].value)
+            after = weights[i]
             add(*self._labels[i], "gradient_norm", norms[i])
-            add(*self._labels[i], "weight_norm", norm(after))
-            if len(self._before) == len(norms):
-                add(*self._labels[i], "update_ratio", update_ratio(self._before[i], after) / steps)
+            add(*self._labels[i], "weight_norm", sizes[i])
+            if known:
+                add(*self._labels[i], "update_ratio", ratios[i] / steps)
             if self._labels[i][1] != "bias" and len(after.shape) > 1 and i not in self._sized:
                 add(*self._labels[i], "usual_norm", usual_norm(after.shape))
                 self._sized.add(i)

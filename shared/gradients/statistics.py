@@ -59,6 +59,12 @@ def usual_norm(shape: Sequence[int]) -> float:
     return math.sqrt(2 * size / (size / shape[-1] + shape[-1])) if size else 0.0
 
 
+def changes(before: Sequence[tf.Tensor], after: Sequence[tf.Tensor]) -> tf.Tensor:
+    """The norm of each weight after an update, and its `update_ratio`: float32 `[2, weights]`."""
+    pairs = zip(before, after, strict=True)
+    return tf.stack([norms(after), tf.stack([update_ratio(*pair) for pair in pairs])])
+
+
 def spectral_radii(recurrent_kernel: tf.Tensor) -> tf.Tensor:
     """The largest absolute eigenvalue of each gate's recurrent kernel.
 
