@@ -333,7 +333,7 @@ def test_a_custom_cell():
     model.compile("sgd", "mse", jit_compile=False)
     monitor = GradientMonitor(every=1)
     model.fit(X, Y[:, 0], epochs=1, verbose=0, callbacks=[monitor])
-    assert ("dense", "kernel") in values(monitor.records(), "gradient_norm")
+    assert ("rnn", "kernel") in values(monitor.records(), "gradient_norm")
     assert (monitor.records()["kind"] == "state").any()
     assert is_bare(model)
 
