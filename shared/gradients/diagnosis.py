@@ -25,9 +25,9 @@ SATURATED = 0.8
 DEAD = 0.5
 
 # Update-to-weight ratio, median over kernels: about 1e-3 is usual (Karpathy, CS231n), and Adam at common rates starts
-# between 1e-3 and 1e-1. A single step may not replace a quarter of the weights, nor a hundred make them ten times as
+# between 1e-3 and 1e-1. A single step may not replace half of the weights, nor a hundred make them ten times as
 # large (small embeddings do grow sixfold meanwhile, at a rate of 6e-3).
-RATIO_HIGH, RATIO_AT_ONCE, RATIO_LOW = 0.1, 0.25, 1e-4
+RATIO_HIGH, RATIO_AT_ONCE, RATIO_LOW = 0.1, 0.5, 1e-4
 GROWN, WITHIN = 10.0, 100
 # Both count from half the norm that Glorot's initialisation gives: a kernel that begins at zero has to grow.
 USUAL = 0.5
