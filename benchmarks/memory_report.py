@@ -14,6 +14,7 @@ from shared.plots import plt, save_figure
 
 # The range of colours of the gradient, relative to that of the last step.
 WEAKEST, STRONGEST = 1e-8, 1e1
+COLUMNS = 4  # of a picture
 
 REACH = (
     "Reach: how much of the gradient arrives at the first step, ‖∂L/∂h_1‖ / ‖∂L/∂h_T‖, T the last step; in the first\n"
@@ -112,14 +113,18 @@ def plot_curves(rows: list[Row], path: Path) -> None:
 
 
 def plot_gradients(rows: list[Row], path: Path) -> None:
-    """Draws the gradient through time, lag × training step in logarithmic colours: a line a task, a column a cell."""
-    groups = list(grouped(rows))
-    width = max(len(group) for _, group in groups)
+    """Draws the gradient through time, lag × training step in logarithmic colours: a panel a cell."""
+    lines = [
+        (task, group[begin : begin + COLUMNS])
+        for task, group in grouped(rows)
+        for begin in range(0, len(group), COLUMNS)
+    ]
+    width = max(len(group) for _, group in lines)
     figure, axes = plt.subplots(
-        len(groups), width, figsize=(3.4 * width + 1.2, 3.2 * len(groups) + 0.8), squeeze=False, layout="constrained"
+        len(lines), width, figsize=(3.4 * width + 1.2, 3.2 * len(lines) + 0.8), squeeze=False, layout="constrained"
     )
     colours = LogNorm(WEAKEST, STRONGEST)
-    for line, (task, group) in zip(axes, groups, strict=True):
+    for line, (task, group) in zip(axes, lines, strict=True):
         for axis in line[len(group) :]:
             axis.set_axis_off()
         for axis, row in zip(line, group, strict=False):

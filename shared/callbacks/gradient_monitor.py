@@ -1,6 +1,7 @@
 """A callback that watches gradients and says what is wrong with them."""
 
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from shared.callbacks.recurrent_watch import RecurrentWatch
 from shared.gradients.diagnosis import Finding, diagnose
 from shared.gradients.heat_maps import write_heat_maps
 from shared.gradients.records import FirstAndLast, Record, RecordFile, read_records, table
-from shared.gradients.statistics import changes, spectral_radii
+from shared.gradients.statistics import changes, spectral_radii, usual_norm
 
 _KEY = "gradient monitor"
 _KEPT = 100  # of the first looks, and of the last, that the diagnosis while training runs is made from
@@ -103,13 +104,15 @@ class GradientMonitor(keras.callbacks.Callback):
 
     def on_train_begin(self, logs: Any = None) -> None:
         """Begins to watch."""
-        self.install(self.model)
+        GradientTap.optimizer_of(self.model)  # raises where there is none
         self._step = self._next = int(self.model.optimizer.iterations)
-        self._looks, self._reported, self._before, self._labels = 0, 0, None, []
+        # Before anything is installed: it may be refused.
+        self._file = None if self.directory is None else RecordFile(self.directory / "gradients.csv", self._step)
+        self.install(self.model)
+        self._looks, self._reported, self._before, self._labels, self._sized = 0, 0, None, [], set()
         self._recorder.reset()
         self._all: list[Record] = []
         self._kept = FirstAndLast(_KEPT)
-        self._file = None if self.directory is None else RecordFile(self.directory / "gradients.csv", self._step)
         if self._file is not None and self._step:  # training goes on: what was said before is not said again
             self._kept.extend(read_records(self._file.path))
         self.findings = diagnose(self._kept.table())
@@ -158,7 +161,10 @@ class GradientMonitor(keras.callbacks.Callback):
         if self._summaries is not None:
             self._summaries.close()
         if self._file is not None and self._looks:
-            write_heat_maps(self.records(), self.directory / "plots")
+            try:
+                write_heat_maps(self.records(), self.directory / "plots")
+            except OSError as error:
+                _warn(f"{self.directory / 'plots'} cannot be written ({error}); no picture is drawn")
 
     def _name(self) -> None:
         """Names what the first step has shown: a model may build itself, and layers of its own, as late as that."""
@@ -191,9 +197,12 @@ class GradientMonitor(keras.callbacks.Callback):
             add(*self._labels[i], "weight_norm", sizes[i])
             if known:
                 add(*self._labels[i], "update_ratio", ratios[i] / steps)
+            if self._labels[i][1] != "bias" and len(after.shape) > 1 and i not in self._sized:
+                add(*self._labels[i], "usual_norm", usual_norm(after.shape))
+                self._sized.add(i)
             add(*self._labels[i], "zeros", zeros[i])
             add(*self._labels[i], "dead_units", dead[i])
-            if self._labels[i][1] == "recurrent_kernel" and len(after.shape) == 2 and self._looks % _RADIUS == 0:
+            if self._looks % _RADIUS == 0 and _is_recurrent(self._labels[i][1], after.shape):
                 for gate, radius in enumerate(spectral_radii(after).numpy()):
                     add(*self._labels[i], "spectral_radius", radius, gate)
         for name, watch in zip(self._names, self._watches, strict=True):
@@ -228,10 +237,14 @@ class GradientMonitor(keras.callbacks.Callback):
         return found + [Record(self._step, *label, "not_finite", None, int(n)) for label, n in pairs if n]
 
     def _write(self, found: list[Record]) -> None:
+        if self._file is not None:
+            try:
+                self._file.append(found)
+            except OSError as error:
+                _warn(f"{self._file.path} cannot be written ({error}); what gradients show is kept in memory instead")
+                self._file = None
         if self._file is None:
             self._all += found
-        else:
-            self._file.append(found)
         self._kept.append(found)
         if self._thorough() or found[-1].quantity == "not_finite":
             self._diagnose()
@@ -247,6 +260,16 @@ def _loss_scale(optimizer: keras.optimizers.Optimizer) -> float:
     """By what the loss, and every gradient within the model, is multiplied."""
     scale = getattr(optimizer, "dynamic_scale", None) if optimizer.built else getattr(optimizer, "initial_scale", None)
     return float(1.0 if scale is None else scale) * float(optimizer.loss_scale_factor or 1.0)
+
+
+def _is_recurrent(kind: str, shape: tf.TensorShape) -> bool:
+    """Whether a weight is a recurrent kernel, of square parts side by side."""
+    return kind == "recurrent_kernel" and len(shape) == 2 and shape[1] % shape[0] == 0
+
+
+def _warn(text: str) -> None:
+    """Training goes on, whatever becomes of what is written about it."""
+    warnings.warn(text, RuntimeWarning, stacklevel=2)
 
 
 def _print(text: str) -> None:

@@ -33,9 +33,10 @@ class GradientRecorder:
     def __init__(self, model: keras.Model, samples: bool = False):
         self.due = tf.Variable(False, trainable=False)
         self.variables: list[keras.Variable] = []
+        self._bad = tf.Variable(tf.zeros(0, tf.int32), trainable=False)
         self.tapped: list[int] = []
         self._model, self._with_samples = model, samples
-        self._seen, self._steps, self._bad_steps = (tf.Variable(0, trainable=False) for _ in range(3))
+        self._seen, self._steps, self._bad_steps, self._moved = (tf.Variable(0, trainable=False) for _ in range(4))
         if model.built:
             self._make_room()
 
@@ -65,9 +66,14 @@ class GradientRecorder:
 
     def _write(self, gradients, lengths):
         self._seen.assign_add(1)
+        # Where every gradient is zero that once was not, the loss may have reached its end: no unit is dead for that.
+        moves = tf.reduce_any(lengths != 0)
+        ended = ~moves & (self._moved > 0)
+        self._moved.assign_add(tf.cast(moves, tf.int32))
         dead = []
         for i, gradient in zip(self.tapped, gradients, strict=True):
-            idle = self._idle[i].assign(tf.where(without_gradient(gradient), self._idle[i] + 1, 0))
+            counted = tf.where(without_gradient(gradient), self._idle[i] + 1, 0)
+            idle = self._idle[i].assign(tf.where(ended, self._idle[i], counted))
             dead.append(tf.reduce_mean(tf.cast(idle >= DEAD_AFTER, tf.float32)))
         rows = [lengths, tf.stack([share_of_zeros(gradient) for gradient in gradients]), tf.stack(dead)]
         self._statistics.assign(tf.stack([self._placed(row) for row in rows]))
@@ -81,7 +87,7 @@ class GradientRecorder:
     def reset(self) -> None:
         """Begins counting anew."""
         by_variable = [self._bad, *self._idle] if self.variables else []
-        for counter in (self._seen, self._steps, self._bad_steps, *by_variable):
+        for counter in (self._seen, self._steps, self._bad_steps, self._moved, *by_variable):
             counter.assign(tf.zeros_like(counter))
 
     def seen(self) -> int:

@@ -83,8 +83,7 @@ class RecurrentWatch:
             self.remove()
             return self._original(sequences, initial_state, mask, training=training)
         states = keras.tree.flatten(initial_state)
-        plain = tf.is_tensor(sequences) and len(sequences.shape) == 3 and all(len(s.shape) == 2 for s in states)
-        if training is not True or not plain:
+        if training is not True or not _is_plain(self.layer.cell, sequences, states):
             return self._original(sequences, initial_state, mask, training=training)
         counts = mask[0] if isinstance(mask, (list, tuple)) else mask
         counts = None if counts is None else tf.cast(counts, tf.bool)
@@ -174,6 +173,15 @@ def _reports_gradients(layer: keras.layers.RNN) -> bool:
         return False
     names = [getattr(getattr(layer.cell, name, None), "__name__", None) for name in _ACTIVATIONS]
     return names[0] in _OURS and names[1] in _OURS[names[0]]
+
+
+def _is_plain(cell: Any, sequences: Any, states: list[tf.Tensor]) -> bool:
+    """Whether a cell is a Keras layer from vectors to vectors: what the watch adds to its inputs it has to take."""
+    if not (tf.is_tensor(sequences) and sequences.dtype.is_floating and len(sequences.shape) == 3):
+        return False
+    vectors = all(len(state.shape) == 2 for state in states)
+    size = getattr(cell, "output_size", None)
+    return vectors and isinstance(cell, keras.layers.Layer) and not cell.input_spec and isinstance(size, int | None)
 
 
 def _smallest_weight(cell: Any, otherwise: tf.Tensor) -> tf.Tensor:

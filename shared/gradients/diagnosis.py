@@ -25,12 +25,16 @@ SATURATED = 0.8
 DEAD = 0.5
 
 # Update-to-weight ratio, median over kernels: about 1e-3 is usual (Karpathy, CS231n), and Adam at common rates starts
-# between 1e-3 and 1e-1. A single step may not replace a quarter of the weights, nor a hundred make them ten times as
+# between 1e-3 and 1e-1. A single step may not replace half of the weights, nor a hundred make them ten times as
 # large (small embeddings do grow sixfold meanwhile, at a rate of 6e-3).
-RATIO_HIGH, RATIO_AT_ONCE, RATIO_LOW = 0.1, 0.25, 1e-4
+RATIO_HIGH, RATIO_AT_ONCE, RATIO_LOW = 0.1, 0.5, 1e-4
 GROWN, WITHIN = 10.0, 100
+# Both count from half the norm that Glorot's initialisation gives: a kernel that begins at zero has to grow.
+USUAL = 0.5
 # From how many steps on a run whose weights hardly move is called slow; a warm-up may take the first.
 SLOW_AFTER = 100
+# Of the first gradient norm; a run that has come below it has learned what it can.
+FADED = 0.01
 
 
 def diagnose(records: pd.DataFrame) -> list[Finding]:
@@ -74,7 +78,8 @@ def leap(records: pd.DataFrame) -> Iterator[Finding]:
     """A global gradient norm far above what it was."""
     for _, _, norms in series(records, "gradient_norm", "model"):
         before = norms.shift().expanding(PERSISTS).median()
-        far = norms > LEAP * before
+        # After convergence a batch that fits badly may leap far above the median, but not above where it all began.
+        far = (norms > LEAP * before) & (before > 0) & (norms > norms.shift().cummax())
         if far.any():
             step = int(far.idxmax())
             yield Finding(
@@ -123,16 +128,20 @@ def dead_units(records: pd.DataFrame) -> Iterator[Finding]:
 def learning_rate(records: pd.DataFrame) -> Iterator[Finding]:
     """Updates that are too large or too small beside the weights; biases, which begin at zero, do not count."""
     kernels = records[records["kind"].str.contains("kernel|embeddings")]
-    ratios = kernels[kernels["quantity"] == "update_ratio"].groupby("step")["value"].median()
-    if ratios.empty:
+    if not (kernels["quantity"] == "update_ratio").any():
         return
+    by_step = {name: _by_step(kernels, name) for name in ("update_ratio", "weight_norm", "usual_norm")}
+    ratios, norms, usual = by_step["update_ratio"].median(axis=1), by_step["weight_norm"], by_step["usual_norm"]
+    floor = USUAL * usual.max().reindex(norms.columns).fillna(0)
+    counted = by_step["update_ratio"] * (norms / norms.clip(lower=floor, axis=1)).fillna(1)
+    large = counted.reindex(index=ratios.index, columns=by_step["update_ratio"].columns).median(axis=1)
     rates = {step: rate for _, _, values in series(records, "learning_rate") for step, rate in values.items()}
-    grown = _growth(kernels[kernels["quantity"] == "weight_norm"])
-    signs = [(ratios > RATIO_HIGH, PERSISTS), (ratios > RATIO_AT_ONCE, 1), (grown > GROWN, 1)]
+    grown = _growth(norms.clip(lower=floor, axis=1))
+    signs = [(large > RATIO_HIGH, PERSISTS), (large > RATIO_AT_ONCE, 1), (grown > GROWN, 1)]
     steps = [step for holds, looks in signs if (step := lasting(holds, looks)) is not None]
     if steps:
         step = min(steps)
-        ratio = ratios.loc[:step].max()
+        ratio = large.loc[:step].max()
         yield Finding(
             "learning rate too high",
             "",
@@ -143,6 +152,10 @@ def learning_rate(records: pd.DataFrame) -> Iterator[Finding]:
         )
     middle = ratios.expanding().median()
     slow = (middle < RATIO_LOW) & (ratios.index - ratios.index[0] >= SLOW_AFTER) & (middle > 0)
+    # Steps that were large enough, and gradients that have faded since, are signs of a schedule or of convergence.
+    slow &= (ratios >= RATIO_LOW).cumsum() < PERSISTS
+    for _, _, sizes in series(records, "gradient_norm", "model"):
+        slow &= (sizes > FADED * sizes.iloc[0]).reindex(slow.index, fill_value=True)
     if (step := lasting(slow, 1)) is not None:
         yield Finding(
             "learning rate too low",
@@ -154,9 +167,14 @@ def learning_rate(records: pd.DataFrame) -> Iterator[Finding]:
         )
 
 
-def _growth(norms: pd.DataFrame) -> pd.Series:
+def _by_step(kernels: pd.DataFrame, quantity: str) -> pd.DataFrame:
+    """Returns a quantity, a row a step and a column a kernel."""
+    rows = kernels[kernels["quantity"] == quantity]
+    return rows.pivot_table(index="step", columns=["layer", "kind"], values="value")
+
+
+def _growth(table: pd.DataFrame) -> pd.Series:
     """By step, how many times as large the kernels are as at most `WITHIN` steps before: the median over them."""
-    table = norms.pivot_table(index="step", columns=["layer", "kind"], values="value")
     before = table.iloc[np.searchsorted(table.index, table.index - WITHIN)]
     return pd.Series(np.nanmedian(table.to_numpy() / before.where(before > 0).to_numpy(), axis=1), index=table.index)
 

@@ -1,5 +1,6 @@
 """What a gradient, a weight or a gate says about training, in a few numbers. Pure TensorFlow, and fit for XLA."""
 
+import math
 from collections.abc import Sequence
 
 import tensorflow as tf
@@ -45,6 +46,17 @@ def update_ratio(before: tf.Tensor, after: tf.Tensor) -> tf.Tensor:
         0.092
     """
     return tf.math.divide_no_nan(norm(after - before), tf.maximum(norm(before), norm(after)))
+
+
+def usual_norm(shape: Sequence[int]) -> float:
+    """The norm that a kernel has, by expectation, after Glorot's initialisation (Glorot and Bengio 2010, eq. 16).
+
+    Example:
+        >>> usual_norm([6, 2])
+        1.7320508075688772
+    """
+    size = math.prod(shape)
+    return math.sqrt(2 * size / (size / shape[-1] + shape[-1])) if size else 0.0
 
 
 def changes(before: Sequence[tf.Tensor], after: Sequence[tf.Tensor]) -> tf.Tensor:

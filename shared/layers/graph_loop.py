@@ -110,7 +110,10 @@ def _iterate(step, states, widths, sequences, steps, reverse=False):
             part = first + tf.range(count)
             blocks = list(zip(*(tf.unstack(tf.gather(sequence, part)) for sequence in sequences), strict=True))
             for place in reversed(range(count)) if reverse else range(count):
-                states, saved = step(blocks[place], states)
+                after, saved = step(blocks[place], states)
+                for new, old in zip(after, states, strict=True):
+                    new.set_shape(old.shape)  # a batch of one and an unknown one broadcast to an unknown one
+                states = after
                 arrays = tuple(array.write(first + place, value) for array, value in zip(arrays, saved, strict=True))
             return done + count, states, arrays
 

@@ -51,6 +51,20 @@ def with_infinity():
     return model, optimizer, loss, x, y
 
 
+def solved():
+    """A hinge loss that reaches zero, and with it every gradient."""
+    x = np.random.default_rng(0).normal(size=(512, 4)).astype("float32")
+    x += 3 * np.sign(x[:, :1])
+    hidden = [layers.Dense(16, "tanh"), layers.Dense(1)]
+    return keras.Sequential([keras.Input((4,)), *hidden]), Adam(0.02), "hinge", x, np.sign(x[:, :1])
+
+
+def straight():
+    """Linear regression, whose first step is a large one."""
+    x = np.random.default_rng(0).normal(size=(512, 6)).astype("float32")
+    return keras.Sequential([keras.Input((6,)), layers.Dense(1)]), SGD(0.05), "mse", x, x.sum(axis=1, keepdims=True)
+
+
 def plain(**options):
     return recurrent.SimpleRNN(16, name="rnn", **options)
 
@@ -120,6 +134,8 @@ HEALTHY = {
     "forecasting, tanh": lambda: forecast(recurrent.SimpleRNN(32), 20),
     "IRNN": lambda: forecast(recurrent.SimpleRNN(32, activation="relu", recurrent_initializer="identity"), 50),
     "without time": lambda: rectifiers(0.0),
+    "solved": solved,
+    "straight": straight,
 }
 
 

@@ -13,7 +13,7 @@ import pytest
 import tensorflow as tf
 
 from shared.callbacks import GradientClipping, GradientMonitor
-from shared.gradients.records import read_records
+from shared.gradients.records import RecordFile, read_records
 from shared.layers import recurrent
 
 X = np.random.default_rng(0).normal(size=(12, 7, 3)).astype("float32")
@@ -291,6 +291,51 @@ def test_pictures_and_tensorboard(tmp_path):
         tags |= {value.tag for value in tf.compat.v1.Event.FromString(event.numpy()).summary.value}
     assert {"gradient_flow", "gradient_through_time", "gradients/model/model/gradient_norm"} <= tags
     assert "gradients/lstm/recurrent_kernel/gradient" in tags
+
+
+def test_a_directory_that_cannot_be_is_refused_with_nothing_installed(tmp_path):
+    (tmp_path / "file").touch()
+    model = make("functional")
+    with pytest.raises(OSError, match="file"):
+        fit(model, GradientMonitor(tmp_path / "file"))
+    assert is_bare(model)
+
+
+def test_a_full_disk_does_not_end_training(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(RecordFile, "append", full)
+    monkeypatch.setattr("shared.callbacks.gradient_monitor.write_heat_maps", full)
+    model, monitor = make("functional"), GradientMonitor(tmp_path, every=1)
+    with pytest.warns(RuntimeWarning, match="No space left on device"):
+        fit(model, monitor)
+    assert sorted(set(monitor.records()["step"])) == [1, 2]
+    assert is_bare(model)
+
+
+class OddCell(keras.layers.Layer):
+    """A custom cell that knows nothing of `training` and has a recurrent kernel that is no square."""
+
+    state_size = 3
+
+    def build(self, input_shape):
+        self.recurrent_kernel = self.add_weight(shape=(3, 4), name="recurrent_kernel")
+        self.projection = self.add_weight(shape=(4, 3), name="kernel")
+
+    def call(self, inputs, states):
+        output = keras.ops.tanh(inputs + states[0] @ self.recurrent_kernel @ self.projection)
+        return output, [output]
+
+
+def test_a_custom_cell():
+    model = keras.Sequential([keras.Input((7, 3)), keras.layers.RNN(OddCell()), keras.layers.Dense(1)])
+    model.compile("sgd", "mse", jit_compile=False)
+    monitor = GradientMonitor(every=1)
+    model.fit(X, Y[:, 0], epochs=1, verbose=0, callbacks=[monitor])
+    assert ("rnn", "kernel") in values(monitor.records(), "gradient_norm")
+    assert (monitor.records()["kind"] == "state").any()
+    assert is_bare(model)
 
 
 def test_a_killed_process_leaves_a_readable_file(tmp_path):

@@ -113,6 +113,32 @@ def test_a_rate_that_falls_at_the_end_is_not_too_low():
     assert names(rows + numbers("dense", "kernel", "weight_norm", 1)) == []
 
 
+def test_steps_that_become_small_after_learning_are_not_too_small():
+    converged = numbers("dense", "kernel", "update_ratio", lambda step: 1e-2 if step < 60 else 1e-6)
+    at_once = numbers("dense", "kernel", "update_ratio", lambda step: 1e-2 if step < 20 else 1e-6)
+    faded = numbers("", "model", "gradient_norm", lambda step: 1 if step < 20 else 1e-4)
+    norm = numbers("dense", "kernel", "weight_norm", 1)
+    assert names(converged + norm) == []
+    assert names(at_once + norm + faded) == []
+    assert names(at_once + norm) == ["learning rate too low"]
+
+
+def test_a_kernel_that_begins_at_zero_may_grow():
+    rows = numbers("dense", "kernel", "update_ratio", lambda step: 1 if step == 1 else 0.01)
+    rows += numbers("dense", "kernel", "weight_norm", lambda step: 0.01 * step)
+    assert names(rows) == ["learning rate too high"]
+    rows.append(Record(1, "dense", "kernel", "usual_norm", None, 2.0))
+    assert names(rows) == []
+    rows += numbers("dense", "kernel", "weight_norm", lambda step: 0.01 + 0.5 * step)
+    assert names(rows) == ["learning rate too high"]
+
+
+@pytest.mark.parametrize("later", [0.0, 1e-7])
+def test_one_gradient_after_convergence_is_no_explosion(later):
+    rows = numbers("", "model", "gradient_norm", lambda step: 1 if step < 20 else 0.1 if step == 381 else later)
+    assert names(rows) == []
+
+
 def test_it_takes_a_table_read_from_a_file():
     frame = table(HEALTHY)
     assert diagnose(frame.sample(frac=1, random_state=0).sort_values("step", kind="stable")) == []

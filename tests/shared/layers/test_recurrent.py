@@ -276,6 +276,24 @@ def test_the_exported_graph_needs_no_xla(tmp_path):
     np.testing.assert_allclose(loaded.serve(x), expected, atol=1e-6)
 
 
+@pytest.mark.parametrize("kind", ["LSTM", "GRU"])
+@pytest.mark.parametrize("masked", [True, False])
+def test_a_batch_of_one_and_of_unknown_length_goes_back(kind, masked):
+    layer, _ = pair(kind, 1, return_sequences=True)
+    x, _ = arguments(1, 4)
+    mask = tf.constant([[True, True, True, False]])
+
+    def gradient(x, mask):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            loss = tf.reduce_sum(tf.sin(layer(x, mask=mask if masked else None)))
+        return tape.gradient(loss, x)
+
+    specs = tf.TensorSpec([1, None, FEATURES]), tf.TensorSpec([1, None], tf.bool)
+    traced = tf.function(gradient, input_signature=specs)
+    np.testing.assert_allclose(traced(x, mask), gradient(x, mask), atol=1e-6)
+
+
 def test_configuration_survives():
     layer = recurrent.GRU(4, dropout=0.1, reset_after=False, go_backwards=True, kernel_regularizer="l2")
     assert recurrent.GRU.from_config(layer.get_config()).get_config() == layer.get_config()
