@@ -18,8 +18,9 @@ $(STAMP): requirements.txt requirements-samples.txt requirements-dev.txt
 demo: install
 	$(BIN)/python -m apps demo
 
+# Two processes, a module each at a time, so that what a module's tests share is made once.
 test: install
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadscope
 
 lint: install
 	$(BIN)/ruff check .
