@@ -35,7 +35,8 @@ def test_the_demo_leaves_a_run_an_export_and_a_page_with_its_pictures(here, caps
     page = here / "runs" / "demo" / "index.html"
     html = page.read_text()
     pictures = re.findall(r'<img src="([^"]+)"', html)
-    assert {Path(picture).name for picture in pictures} == {"curves.png", "surprise.png"}
+    gradients = {"gradient_flow.png", "gradient_through_time.png"}
+    assert {Path(picture).name for picture in pictures} == {"curves.png", "surprise.png"} | gradients
     for picture in pictures:
         assert (page.parent / picture).read_bytes().startswith(b"\x89PNG")
     assert "&lt;b&gt;&amp; not markup&lt;/b&gt;" in html
