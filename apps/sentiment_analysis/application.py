@@ -98,7 +98,7 @@ class SentimentAnalysis(application.Application[SentimentConfig, "Corpus", "Sent
     )
     presets: Mapping[application.PresetName, SentimentConfig] = {
         "quick": SentimentConfig(
-            epochs=5, batch_size=32, learning_rate=4e-3, embedding_units=64, units=64, longest=200, warmup_steps=20
+            epochs=4, batch_size=32, learning_rate=4e-3, embedding_units=64, units=64, longest=128, warmup_steps=20
         ),
         "default": SentimentConfig(epochs=6, batch_size=64, learning_rate=2e-3, ema_momentum=0.99),
         "best": SentimentConfig(
