@@ -14,10 +14,10 @@ import keras
 import tqdm
 
 from shared import optimization, plots, training
-from shared.application import Application, Datasets, PresetName, Stage, Trained
+from shared.application import Application, Datasets, PresetName, Stage
 from shared.config import TrainingConfig
 from shared.errors import InputError
-from shared.loading import note, parameters, read_again, read_assets, run_config
+from shared.loading import load, note, parameters, read_again, read_assets, run_config
 from shared.runs import Run, being_trained, create_run, open_run
 
 PACKAGES = ("tensorflow", "keras", "numpy")
@@ -87,7 +87,7 @@ def _fit(
     if not run.checkpoint.exists():
         application.begin(models[0], config, run)
     trainer = _train(application, run, run, config, data, models, application.objective(config), application.monitor)
-    application.finish(Trained(config, assets, trainer.best), corpus, run)
+    application.finish(load(application, run), corpus, run)  # read back: the best weights may be of an earlier process
     record = run.read_record()
     earlier = sum(stage["train_seconds"] for stage in record.get("stages", {}).values())
     run.write_record(

@@ -65,6 +65,8 @@ def test_stopped_between_and_within_stages_equals_never_stopped(
     assert sentiment_analysis("train", "--resume", "run").status == 130
     assert Run(Path("run")).checkpoint.exists()
     assert sentiment_analysis("train", "--resume", "run").status == 0
+    temperatures = [(path / "assets/temperature.json").read_text() for path in (Path("run"), tiny_sentiment_run)]
+    assert temperatures[0] == temperatures[1]
     for found, expected in zip(checkpoint(Run(Path("run"))), checkpoint(Run(tiny_sentiment_run)), strict=True):
         np.testing.assert_array_equal(found, expected)
 
