@@ -1,5 +1,6 @@
 """Pictures of gradients: over layers and steps, and through time."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import matplotlib
@@ -36,7 +37,7 @@ def gradient_flow(records: pd.DataFrame) -> Figure | None:
     norms = records[(records.quantity == "gradient_norm") & ~records.kind.isin(["model", "state"])]
     if norms.empty:
         return None
-    names = norms.layer + " " + norms.kind
+    names = norms.layer.map(_short_names(norms.layer.unique())) + " " + norms.kind
     grid = norms.assign(name=names).pivot_table(index="name", columns="step", values="value", sort=False)
     grid = grid.reindex(index=names.unique(), columns=sorted(norms.step.unique()))
     figure, axis = plt.subplots(figsize=(9, 1.4 + 0.3 * len(grid)), layout="constrained")
@@ -53,14 +54,33 @@ def gradient_through_time(records: pd.DataFrame) -> Figure | None:
     if norms.empty:
         return None
     layers = list(norms.layer.unique())
+    names = _short_names(layers)
     figure, axes = plt.subplots(len(layers), figsize=(9, 3.4 * len(layers)), squeeze=False, layout="constrained")
     for axis, layer in zip(axes[:, 0], layers, strict=True):
         grid = norms[norms.layer == layer].pivot_table(index="index", columns="step", values="value")
         _draw(axis, grid, "log₁₀ ‖∂L/∂h‖")
         marks = np.unique(np.linspace(0, len(grid) - 1, 6).astype(int))
         axis.set_yticks(marks + 0.5, grid.index[marks])
-        axis.set(title=f"{layer}: gradients through time", ylabel="steps before the last")
+        axis.set(title=f"{names[layer]}: gradients through time", ylabel="steps before the last")
     return figure
+
+
+def _short_names(layers: Iterable[str]) -> dict[str, str]:
+    """The end of each layer's path, as short as tells it from the others: long ones leave no room for the picture."""
+    parts = {layer: layer.split("/") for layer in layers}
+    depth = dict.fromkeys(parts, 1)
+
+    def name(layer: str) -> str:
+        return "/".join(parts[layer][-depth[layer] :])
+
+    while same := [
+        layer
+        for layer in parts
+        if depth[layer] < len(parts[layer]) and sum(name(layer) == name(other) for other in parts) > 1
+    ]:
+        for layer in same:
+            depth[layer] += 1
+    return {layer: name(layer) for layer in parts}
 
 
 def _draw(axis: Axes, grid: pd.DataFrame, label: str) -> None:

@@ -122,7 +122,8 @@ def test_without_interpolation_it_is_the_linear_model_alone():
 
 @given(st.binary(max_size=40))
 def test_any_bytes_can_be_read(text):
-    readable(text).encode("utf-8")
+    found = readable(text)
+    assert found.encode("utf-8").decode("utf-8") == found
 
 
 def test_html_breaks_part_words():
