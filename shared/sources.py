@@ -2,12 +2,14 @@
 
 import codecs
 import contextlib
+import gzip
 import hashlib
 import importlib.util
 import re
 import shlex
 import socket
 import sys
+import zlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -60,28 +62,56 @@ def packaged_files(package: str, pattern: str) -> list[Path]:
 
 
 def read_text(path: Path) -> str:
-    """Reads a UTF-8 text file; line ends become a newline and a byte order mark is dropped.
+    """Reads a UTF-8 text file, plain or `.gz`; line ends become a newline and a byte order mark is dropped.
 
     Raises:
-        InputError: The file is empty, binary, unreadable, or not UTF-8 (the offset of the first wrong byte is named).
+        InputError: The file is empty, binary, unreadable, a damaged archive, or not UTF-8 (the offset of the first
+            wrong byte is named).
     """
+    return _decoded(_content(path), path).replace("\r\n", "\n").replace("\r", "\n")
+
+
+def read_lines(path: Path) -> list[str]:
+    """Reads the lines of a UTF-8 text file, plain or `.gz`, without their ends.
+
+    Nothing but a newline, with or without a carriage return before it, ends a line: `str.splitlines` also divides at
+    U+2028 and its like, and two files that are aligned by line would not be any more.
+
+    Raises:
+        InputError: As `read_text`.
+    """
+    return _decoded(_content(path), path).replace("\r\n", "\n").removesuffix("\n").split("\n")
+
+
+def _content(path: Path) -> bytes:
+    """The bytes of a file, decompressed where its name ends in `.gz`."""
     try:
         content = path.read_bytes()
+        return gzip.decompress(content) if path.suffix.lower() == ".gz" else content
+    except gzip.BadGzipFile as error:
+        raise InputError(f"{path} is damaged, or no gzip archive ({error}); name a plain file without .gz") from None
+    except (EOFError, zlib.error) as error:
+        raise InputError(f"{path} is cut short or damaged ({error}); download it again") from None
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from None
+
+
+def _decoded(content: bytes, path: Path) -> str:
+    """The text of a file's content, without a byte order mark; the advice suits what is wrong with it."""
+    command = "zcat {0} | iconv -f {1} -t utf-8" if path.suffix.lower() == ".gz" else "iconv -f {1} -t utf-8 {0}"
     named = shlex.quote(str(path))
     if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        raise InputError(f"{path} is UTF-16, not UTF-8; convert it first: iconv -f utf-16 -t utf-8 {named} > utf8.txt")
+        advice = f"{command.format(named, 'utf-16')} > utf8.txt"
+        raise InputError(f"{path} is UTF-16, not UTF-8; convert it first: {advice}")
     if b"\0" in content:
         raise InputError(f"{path} is a binary file (a NUL at byte offset {content.index(0)}); give UTF-8 text")
     try:
-        text = content.decode("utf-8")
+        text = content.decode("utf-8").removeprefix("\ufeff")
     except UnicodeDecodeError as error:
         raise InputError(
             f"{path} is not UTF-8: byte 0x{content[error.start]:02x} at offset {error.start}; "
-            f"if it is Latin-1, convert it first: iconv -f latin1 -t utf-8 {named} > utf8.txt"
+            f"if it is Latin-1, convert it first: {command.format(named, 'latin1')} > utf8.txt"
         ) from None
-    text = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
     if not text.strip():
         raise InputError(f"{path} is empty; give a file with text in it")
     return text

@@ -1,12 +1,14 @@
 """Texts and data sets are read as they are, or refused with what to do."""
 
 import contextlib
+import gzip
 import os
 import shutil
 import socket
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -73,6 +75,50 @@ class TestReadText:
     def test_a_file_that_is_gone_is_refused(self, here):
         with pytest.raises(InputError, match=r"cannot read .*text\.txt: No such file or directory"):
             sources.read_text(here / "text.txt")
+
+
+class TestReadLines:
+    @given(st.lists(st.text(st.characters(exclude_characters="\r\n\0", codec="utf-8")), min_size=1))
+    def test_nothing_but_a_newline_ends_a_line(self, tmp_path_factory, lines):
+        path = tmp_path_factory.getbasetemp() / "lines.txt"
+        text = "\n".join(["first", *lines, "last"])
+        for end in ("", "\n"):
+            path.write_bytes((text + end).encode())
+            assert sources.read_lines(path) == ["first", *lines, "last"]
+        path.write_bytes(text.replace("\n", "\r\n").encode("utf-8-sig"))
+        assert sources.read_lines(path) == ["first", *lines, "last"]
+
+    def test_an_archive_is_read_as_what_is_in_it(self, here):
+        (here / "a.GZ").write_bytes(gzip.compress("\ufeffé\r\n\nb\rc\n\n".encode()))
+        assert sources.read_lines(here / "a.GZ") == ["é", "", "b\rc", ""]
+        assert sources.read_text(here / "a.GZ") == "é\n\nb\nc\n\n"
+
+    @pytest.mark.parametrize(
+        ("content", "message"),
+        [
+            (b"", r"a\.gz is empty"),
+            (gzip.compress(b" \n", mtime=0), r"a\.gz is empty"),
+            (gzip.compress(b"text" * 100, mtime=0)[:-9], r"a\.gz is cut short or damaged \(.*\); download it again"),
+            (
+                gzip.compress(b"text" * 100, mtime=0)[:-4] + b"size",
+                r"a\.gz is damaged, or no gzip archive \(Incorrect length",
+            ),
+            (b"\x1f\x8b\x08" + b"x" * 50, r"a\.gz is cut short or damaged"),
+            (b"plain text", r"a\.gz is damaged, or no gzip archive \(.*\); name a plain file without \.gz"),
+            (
+                gzip.compress("é".encode("latin-1"), mtime=0),
+                r"convert it first: zcat a\.gz \| iconv -f latin1 -t utf-8 > utf8",
+            ),
+            (
+                gzip.compress("é".encode("utf-16"), mtime=0),
+                r"convert it first: zcat a\.gz \| iconv -f utf-16 -t utf-8 > utf8",
+            ),
+        ],
+    )
+    def test_what_is_no_archive_of_text_is_refused(self, here, content, message):
+        (here / "a.gz").write_bytes(content)
+        with pytest.raises(InputError, match=message):
+            sources.read_lines(Path("a.gz"))
 
 
 class TestReadTexts:
