@@ -1,0 +1,79 @@
+"""The same reviews are answered by a run's export and by Keras's example, through Python and through C++."""
+
+import json
+
+import pytest
+
+from apps.sentiment_analysis.application import APPLICATION, SentimentConfig
+from benchmarks import sentiment_serving
+from benchmarks.sentiment_serving import EXAMPLE, Arguments
+from shared.runs import create_run
+
+CONFIG = SentimentConfig(units=3, embedding_units=2, batch_size=4, longest=12)
+ARGUMENTS = {"reviews": 5, "rounds": 1}
+
+
+@pytest.fixture
+def source(tmp_path):
+    """Reviews of four words and of twenty."""
+    rows = [f"{number} the tea was{' so' * 16 * (number % 2)},{number // 2 % 2}\n" for number in range(60)]
+    path = tmp_path / "reviews.csv"
+    path.write_text("text,label\n" + "".join(rows))
+    return str(path)
+
+
+@pytest.fixture
+def run(source, tmp_path):
+    """A run that was not trained."""
+    corpus = APPLICATION.read(source, CONFIG)
+    assets = APPLICATION.fit_assets(corpus, CONFIG)
+    run = create_run(APPLICATION.name, tmp_path / "run")
+    APPLICATION.write_assets(assets, run.assets)
+    APPLICATION.build(CONFIG, assets).save(run.model)
+    record = {"application": APPLICATION.name, "preset": "quick", "config": dict(vars(CONFIG)), "versions": {}}
+    data = {"source": source, "fingerprint": corpus.fingerprint}
+    run.write_record(record | {"data": data, "started": "2024-01-01T00:00:00", "finished": "2024-01-01T00:00:01"})
+    return str(run.path)
+
+
+def test_every_model_is_measured(run, capsys, monkeypatch):
+    monkeypatch.setattr(sentiment_serving, "LONGEST", 8)
+    monkeypatch.setattr(sentiment_serving, "BATCHES", (1, 2))
+    sentiment_serving.main(Arguments(run, **ARGUMENTS, json=True))
+    printed = capsys.readouterr().out
+    found = json.loads(printed)
+    names = ["Recur", "Recur, 8 words", EXAMPLE]
+    assert printed.count("\n") == 1
+    assert [(row["called_through"], row["batch"], row["model"]) for row in found["rows"]] == [
+        (loader, batch, name) for loader in ("Python", "C++") for batch in (1, 2) for name in names
+    ]
+    words = found["words_per_review"]
+    assert words["Recur"] > words["Recur, 8 words"] == words[EXAMPLE]
+    for row in found["rows"]:
+        assert row["words_per_second"] == pytest.approx(row["reviews_per_second"] * words[row["model"]])
+        assert (row["times_example"] == 1) == (row["model"] == EXAMPLE)
+
+
+def test_each_answers_the_same_reviews_in_the_same_order(monkeypatch):
+    monkeypatch.setattr(sentiment_serving, "BATCHES", (2,))
+    turns = {}
+    for name in ("through_python", "through_native"):
+        monkeypatch.setattr(sentiment_serving, name, lambda path, name=name: turns.setdefault((name, path), []).append)
+    found = sentiment_serving.measure({"a": "path a", "b": "path b"}, [b"1", b"2", b"3"], rounds=2)
+    assert set(found) == {(loader, 2, name) for loader in ("Python", "C++") for name in ("a", "b")}
+    assert len(turns) == 4
+    assert all(asked == [[b"1", b"2"], [b"3"]] * 3 for asked in turns.values()), "once before the two rounds"
+
+
+def test_the_table_has_a_row_for_each():
+    row = {"called_through": "C++", "batch": 64, "model": EXAMPLE}
+    row |= {"reviews_per_second": 1234.5, "words_per_second": 9876.4, "times_example": 1.0}
+    report = {"run": "a/b", "data": "sample", "reviews": 1000, "rounds": 3, "words_per_review": {EXAMPLE: 8.0}}
+    text = sentiment_serving.table(report | {"rows": [row]})
+    assert text.splitlines()[-1] == f"| C++ | 64 | {EXAMPLE} | 1,234.5 | 9,876 | 1.00 |"
+
+
+def test_bad_usage_is_one_line(run):
+    for arguments in ({"run": "nothing"}, {"run": run, "data": "nothing.csv"}, {"run": run, "rounds": 0}):
+        with pytest.raises(SystemExit, match=r"^error: .*$"):
+            sentiment_serving.main(Arguments(**arguments))
