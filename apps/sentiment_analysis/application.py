@@ -109,7 +109,7 @@ class SentimentAnalysis(application.Application[SentimentConfig, "Corpus", "Sent
             units=256,
             ema_momentum=0.99,
             adversarial=0.02,
-            pretraining_steps=5000,
+            pretraining_steps=7500,
         ),
     }
 

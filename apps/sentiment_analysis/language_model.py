@@ -57,7 +57,12 @@ class ReviewLanguageModel(keras.Model):
             "sampled": sampled,
             "streams": streams,
         }
-        self.embedding = keras.layers.Embedding(vocabulary_size, embedding_units, name="embedding")
+        self.embedding = keras.layers.Embedding(
+            vocabulary_size,
+            embedding_units,
+            embeddings_initializer=keras.initializers.RandomUniform(-0.1, 0.1),
+            name="embedding",
+        )
         self.input_dropout = keras.layers.SpatialDropout1D(dropout)
         self.directions = [recurrent_stack(cell, units) for _ in range(1 + bidirectional)]
         self.output_dropout = keras.layers.Dropout(dropout)
@@ -71,7 +76,10 @@ class ReviewLanguageModel(keras.Model):
         for stack in self.directions:
             stack.build((None, None, self.settings["embedding_units"]))
         self.softmax_kernel = self.add_weight(shape=(size, width), initializer="glorot_uniform", name="softmax_kernel")
-        self.softmax_bias = self.add_weight(shape=(size,), initializer="zeros", name="softmax_bias")
+        # Learnt from zero, how frequent words are would be told by hidden units at their bounds, which learn nothing.
+        self.softmax_bias = self.add_weight(
+            shape=(size,), initializer=lambda shape, dtype: tf.cast(log_zipf(size), dtype), name="softmax_bias"
+        )
         self.carried = {
             phase: [
                 self.add_weight(shape=(self.streams, n), initializer="zeros", trainable=False, name=f"{phase}_{d}_{i}")
@@ -159,9 +167,13 @@ def log_uniform_sample(
     drawn = tf.cast(tf.exp(uniform * math.log(size + 1)), tf.int64) - 1
     drawn = tf.clip_by_value(drawn, 0, size - 1)
 
-    ids = tf.cast(drawn, tf.float32)
-    expected = count * tf.math.log((ids + 2) / (ids + 1)) / math.log(size + 1)
-    return drawn, tf.ones(tf.shape(words)), expected
+    return drawn, tf.ones(tf.shape(words)), count * tf.exp(tf.gather(log_zipf(size), drawn))
+
+
+def log_zipf(size: int) -> tf.Tensor:
+    """Logarithms of the probabilities that Zipf's law gives to ids by falling frequency: float32 [size]."""
+    ids = tf.range(size, dtype=tf.float32)
+    return tf.math.log(tf.math.log1p(1 / (ids + 1)) / math.log(size + 1))
 
 
 def _whole_losses(kernel: tf.Tensor, bias: tf.Tensor, words: tf.Tensor, known: tf.Tensor) -> tf.Tensor:
