@@ -70,6 +70,13 @@ class Trained(Generic[ConfigT, AssetsT]):
     config: ConfigT
     assets: AssetsT
     model: "keras.Model"
+    others: "Sequence[keras.Model]" = ()
+    """Of more runs with the same assets, to be averaged with it; only where the application has ensembles."""
+
+    @property
+    def models(self) -> "list[keras.Model]":
+        """The model and the others."""
+        return [self.model, *self.others]
 
 
 class Application(abc.ABC, Generic[ConfigT, CorpusT, AssetsT]):
@@ -85,6 +92,8 @@ class Application(abc.ABC, Generic[ConfigT, CorpusT, AssetsT]):
     """Frozen dataclass of what `predict` can be told besides its inputs."""
     monitor: ClassVar[str] = "val_loss"
     """The validation metric, lower is better, by which the best weights are chosen."""
+    ensembles: ClassVar[bool] = False
+    """Whether several runs can answer as one (`--ensemble`): `serving_module` then averages `Trained.models`."""
     answer_batch: ClassVar[int] = 32
     """Inputs that are answered together."""
     demo_inputs: ClassVar[Sequence[str]]

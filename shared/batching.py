@@ -39,3 +39,41 @@ def batches_of_similar_length(
         batch for pool in pools for batch in pool[np.argsort(lengths[pool], kind="stable")].reshape(-1, batch_size)
     ]
     return [batches[index] for index in random.permutation(len(batches))]
+
+
+def batches_of_tokens(lengths: Sequence[int], tokens: int, most: int, seed: int, step: int = 8) -> list[np.ndarray]:
+    """Divides the indices of sequences into batches of about as many tokens, of similar length, in random order.
+
+    A batch of sequences of up to so many steps, a multiple of `step`, always has the same number of rows, since a
+    compiled loop is compiled anew for each. Sequences that are left over go to the next longer ones; those left at the
+    end, fewer than a batch, are in none, unless there would be no batch at all. How many batches there are does not
+    depend on the seed.
+
+    Args:
+        lengths: Length of every sequence.
+        tokens: What rows times length come to at most, padding included; one row at least.
+        most: Rows at most.
+        seed: Of the order: another for each pass over the data.
+        step: To a multiple of which lengths are rounded up.
+
+    Returns:
+        Index arrays.
+
+    Example:
+        >>> sorted(sorted(batch.tolist()) for batch in batches_of_tokens([3, 30, 4, 31], 64, 8, seed=0))
+        [[0, 2], [1, 3]]
+    """
+    lengths = np.asarray(lengths)
+    random = np.random.default_rng(seed)
+    longest = -(-lengths // step) * step
+    batches: list[np.ndarray] = []
+    left = np.zeros(0, np.int64)
+    for length in np.unique(longest):
+        index = np.concatenate([left, random.permutation(np.flatnonzero(longest == length))])
+        rows = min(max(tokens // int(length), 1), most)
+        whole = len(index) // rows * rows
+        batches += list(index[:whole].reshape(-1, rows))
+        left = index[whole:]
+    if not batches:
+        return [left]
+    return [batches[index] for index in random.permutation(len(batches))]

@@ -140,6 +140,31 @@ class _Export:
     """Show the traceback of an error."""
 
 
+_EnsembleArgument = Annotated[
+    tuple[str, ...], tyro.conf.arg(metavar="RUN", help="More runs with the same assets, to average with this one.")
+]
+
+
+@dataclasses.dataclass(frozen=True)
+class _EvaluateEnsemble(_Evaluate):
+    __doc__ = _Evaluate.__doc__
+    ensemble: _EnsembleArgument = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class _ExportEnsemble(_Export):
+    __doc__ = _Export.__doc__
+    ensemble: _EnsembleArgument = ()
+
+
+def _evaluate_type(application: Application) -> type[_Evaluate]:
+    return _EvaluateEnsemble if application.ensembles else _Evaluate
+
+
+def _export_type(application: Application) -> type[_Export]:
+    return _ExportEnsemble if application.ensembles else _Export
+
+
 def _train_type(application: Application, defaults: TrainingConfig) -> type:
     fields: list[Any] = [
         ("data", str, dataclasses.field(default="sample")),
@@ -186,6 +211,8 @@ def _predict_type(application: Application) -> type:
         ),
         ("debug", Annotated[bool, tyro.conf.arg(help="Show the traceback.")], dataclasses.field(default=False)),
     ]
+    if application.ensembles:
+        fields.append(("ensemble", _EnsembleArgument, dataclasses.field(default=())))
     made = dataclasses.make_dataclass("Predict", fields, frozen=True)
     made.__doc__ = "Answer inputs with a run."
     return made
@@ -205,9 +232,9 @@ def _overview(application: Application) -> Any:
     """What `--help` alone shows."""
     kinds = {
         "train": _train_type(application, application.presets["default"]),
-        "evaluate": _Evaluate,
+        "evaluate": _evaluate_type(application),
         "predict": _predict_type(application),
-        "export": _Export,
+        "export": _export_type(application),
     }
     union: Any = None
     for name, kind in kinds.items():
@@ -232,8 +259,9 @@ def _train(application: Application, words: list[str], program: str) -> None:
 
 
 def _evaluate(application: Application, words: list[str], program: str) -> None:
-    command = parse(_Evaluate, words, program)
-    import_late("shared.commands").evaluate(application, command.run, command.data, as_json=command.json)
+    command = parse(_evaluate_type(application), words, program)
+    others = getattr(command, "ensemble", ())
+    import_late("shared.commands").evaluate(application, command.run, command.data, as_json=command.json, others=others)
 
 
 def _predict(application: Application, words: list[str], program: str) -> None:
@@ -246,8 +274,9 @@ def _predict(application: Application, words: list[str], program: str) -> None:
     options = checked(command.options)
     if command.output is not None:
         _check_output(command.output)
-    inputs = command.inputs or None
-    import_late("shared.commands").predict(application, command.run, inputs, options, command.json, command.output)
+    inputs, others = command.inputs or None, getattr(command, "ensemble", ())
+    predict = import_late("shared.commands").predict
+    predict(application, command.run, inputs, options, command.json, command.output, others)
 
 
 def _check_output(path: Path) -> None:
@@ -260,5 +289,6 @@ def _check_output(path: Path) -> None:
 
 
 def _export(application: Application, words: list[str], program: str) -> None:
-    command = parse(_Export, words, program)
-    import_late("shared.commands").export(application, command.run, command.to)
+    command = parse(_export_type(application), words, program)
+    others = getattr(command, "ensemble", ())
+    import_late("shared.commands").export(application, command.run, command.to, others)

@@ -16,31 +16,43 @@ from shared.answers import answers, ask_module
 from shared.application import Application
 from shared.config import checked
 from shared.errors import InputError
-from shared.loading import load, note, parameters, read_again
+from shared.loading import load_ensemble, note, parameters, read_again
 from shared.runs import atomically, open_run, write_json
 
 
 def evaluate(
-    application: Application, name: str, source: str | None = None, *, as_json: bool = False
+    application: Application,
+    name: str,
+    source: str | None = None,
+    *,
+    as_json: bool = False,
+    others: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """Measures a run beside its baselines, writes `metrics.json`, and prints."""
+    """Measures a run beside its baselines, writes `metrics.json`, and prints.
+
+    With others it measures the ensemble, whose files go to `stages/ensemble` of the run.
+    """
     run = open_run(application.name, name)
     record = run.read_record()
-    trained = load(application, run)
+    trained = load_ensemble(application, run, others)
     corpus = application.read(source, trained.config) if source else read_again(application, run, trained.config)
-    result = application.evaluate(trained, corpus, run)
+    folder = run
+    if others:
+        folder = run.stage("ensemble")
+        folder.make_folders()
+    result = application.evaluate(trained, corpus, folder)
     metrics = {
         "application": application.name,
         "data": source or record["data"]["source"],
         "split": result.split,
         "examples": result.examples,
-        "parameters": parameters(trained.model),
+        "parameters": sum(parameters(model) for model in trained.models),
         "train_seconds": record.get("train_seconds", 0.0),
         "metrics": dict(result.metrics),
         "baselines": {name: dict(values) for name, values in result.baselines.items()},
         "details": dict(result.details) | _gradients(record),
     }
-    write_json(run.path / "metrics.json", metrics)
+    write_json(folder.path / "metrics.json", metrics)
     if as_json:
         print(json.dumps(metrics, ensure_ascii=False))  # noqa: T201
     else:
@@ -48,7 +60,7 @@ def evaluate(
         console.print(metrics_table(metrics))
         for name, value in metrics["details"].items():
             console.print(f"{name}: {value:.4f}" if isinstance(value, float) else f"{name}: {value}", highlight=False)
-        note(f"written: {run.path / 'metrics.json'}, pictures in {run.plots}")
+        note(f"written: {folder.path / 'metrics.json'}, pictures in {folder.plots}")
     return metrics
 
 
@@ -83,12 +95,13 @@ def predict(
     options: Any,
     as_json: bool = False,
     output: Path | None = None,
+    others: Sequence[str] = (),
 ) -> None:
     """Answers inputs through the serving module that `export` writes."""
     if output is not None and output.suffix not in (".csv", ".jsonl"):
         raise InputError(f"--output {output} should end in .csv or .jsonl")
     options = checked(options)
-    module = application.serving_module(load(application, open_run(application.name, name)))
+    module = application.serving_module(load_ensemble(application, open_run(application.name, name), others))
     raw = iter(inputs) if inputs else standard_input()
     if not inputs and sys.stdin.isatty():
         note("reading inputs from the terminal, one a line; Ctrl-D ends")
@@ -125,11 +138,11 @@ def standard_input() -> Iterator[str]:
         yield line.rstrip("\r\n")
 
 
-def export(application: Application, name: str, to: Path) -> Path:
+def export(application: Application, name: str, to: Path, others: Sequence[str] = ()) -> Path:
     """Writes the next version of the application's SavedModel."""
     from shared.serving.export import export_run
 
     run = open_run(application.name, name)
-    path = export_run(application, run, load(application, run), to)
+    path = export_run(application, run, load_ensemble(application, run, others), to)
     print(path)  # noqa: T201
     return path

@@ -1,8 +1,11 @@
 """What a run holds, read back."""
 
+import dataclasses
+import filecmp
 import math
 import sys
 import zipfile
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -51,6 +54,27 @@ def load(application: Application, run: Run) -> Trained:
         reason = (str(error).splitlines() or [type(error).__name__])[0].split(" Example error message")[0]
         raise InputError(f"{run.model} is damaged ({reason}); copy the run again, or train another") from None
     return Trained(config, assets, model)
+
+
+def load_ensemble(application: Application, run: Run, others: Sequence[str]) -> Trained:
+    """The best model of a run, and those of others to be averaged with it.
+
+    Raises:
+        InputError: Another run has other assets, or cannot be read.
+    """
+    trained, models = load(application, run), []
+    for name in others:
+        other = open_run(application.name, name)
+        files = sorted(path.name for path in run.assets.iterdir())
+        matching, _, _ = filecmp.cmpfiles(run.assets, other.assets, files, shallow=False)
+        if sorted(matching) != files:
+            named = ", ".join(sorted({*files} - {*matching}))
+            raise InputError(
+                f"{other.path} has another {named} than {run.path}; an ensemble is of runs that were trained on the "
+                f"same data with the same settings of it, and with different seeds say"
+            )
+        models.append(load(application, other).model)
+    return dataclasses.replace(trained, others=tuple(models))
 
 
 def read_assets(application: Application, run: Run) -> Any:

@@ -132,6 +132,16 @@ def sentiment_analysis(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: p
 
 
 @pytest.fixture
+def translation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture) -> CommandLine:
+    """The command line of translation, in an empty folder."""
+    from apps.translation.application import APPLICATION
+    from shared.cli import main
+
+    monkeypatch.chdir(tmp_path)
+    return CommandLine(lambda words: main(APPLICATION, words), tmp_path, capfd, monkeypatch)
+
+
+@pytest.fixture
 def all_applications(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture) -> CommandLine:
     """The command line over all applications, in an empty folder."""
     from apps.__main__ import main

@@ -55,7 +55,8 @@ class GradientRecorder:
             self._make_room()
         index = {id(variable): i for i, variable in enumerate(self.variables)}
         self.tapped = [index[id(variable)] for variable in variables]
-        wide = dense(gradients)
+        # The gradient of an embedding that is a softmax's kernel too has lost its shape.
+        wide = [tf.ensure_shape(each, v.shape) for each, v in zip(dense(gradients), variables, strict=True)]
         lengths = norms(wide)
         bad = tf.cast(~tf.math.is_finite(lengths), tf.int32)
         self._steps.assign_add(1)

@@ -11,6 +11,7 @@ import keras
 from shared.layers.attention import attention as build_attention
 from shared.layers.attention_decoder import AttentionDecoder
 from shared.layers.bahdanau_decoder import BahdanauDecoder
+from shared.layers.conditional_decoder import ConditionalDecoder
 from shared.layers.encoder import RecurrentEncoder
 from shared.layers.initializers import initializer
 from shared.layers.layer_norm_lstm import LayerNormLSTM
@@ -33,6 +34,7 @@ CELLS: dict[str, type[keras.layers.RNN]] = {
 }
 ATTENTION_DECODERS: dict[str, type[AttentionDecoder]] = {
     "bahdanau": BahdanauDecoder,
+    "conditional": ConditionalDecoder,
     "luong": LuongDecoder,
 }
 
@@ -133,7 +135,8 @@ def attention_decoder(
     """A decoder that attends to a memory.
 
     Args:
-        kind: `bahdanau`, which attends before the recurrent layers, or `luong`, which attends after them.
+        kind: `bahdanau`, which attends before the recurrent layers, `conditional`, which attends between two
+            transitions of the bottom one, or `luong`, which attends after them.
         cell: A name in `CELLS`: `simple_rnn`, `lstm`, `gru`, …
         units: Dimension of every layer's state, of the attention and of the outputs.
         layers: How many recurrent layers.
@@ -145,6 +148,6 @@ def attention_decoder(
         ValueError: There is no such decoder, cell or attention.
     """
     decoder = find("decoder", kind, ATTENTION_DECODERS)
-    attention = attention or {"bahdanau": "bahdanau", "luong": "luong_general"}[kind]
+    attention = attention or ("luong_general" if kind == "luong" else "bahdanau")
     stack = recurrent_stack(cell, units, layers, dropout=dropout)
     return decoder(stack, build_attention(attention, units), **options)

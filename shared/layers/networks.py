@@ -77,7 +77,7 @@ def encoder_decoder(
         cell: A name in `shared.layers.builders.CELLS`.
         units: Dimension of every state, in each direction.
         layers: How many, on each side.
-        decoder: `bahdanau` or `luong`.
+        decoder: `bahdanau`, `conditional` or `luong`.
         merge_mode: Of the encoder's two directions: `concat` or `sum`.
         dropout: Rate between one layer and the next.
         **options: Of `attention_decoder`.

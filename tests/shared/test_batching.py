@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared import batching
-from shared.batching import batches_of_similar_length
+from shared.batching import batches_of_similar_length, batches_of_tokens
 
 
 @settings(deadline=None)
@@ -37,3 +37,22 @@ def test_the_seed_decides():
 
 def test_the_example():
     assert doctest.testmod(batching).failed == 0
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.integers(1, 60), min_size=1, max_size=80),
+    st.integers(1, 300),
+    st.integers(1, 20),
+    st.integers(0, 5),
+)
+def test_batches_of_tokens_have_each_sequence_at_most_once_and_no_more_tokens_than_asked(lengths, tokens, most, seed):
+    batches = batches_of_tokens(lengths, tokens, most, seed)
+    index = np.concatenate(batches)
+    assert len(set(index.tolist())) == len(index)
+    assert len(batches) == len(batches_of_tokens(lengths, tokens, most, seed + 1))
+    for batch in batches:
+        longest = -(-max(lengths[i] for i in batch) // 8) * 8
+        assert 1 <= len(batch) <= max(min(tokens // longest, most), 1) or len(batches) == 1
+    if len(batches) > 1:  # fewer than one batch of the shortest are left out
+        assert len(lengths) - len(index) < most

@@ -16,6 +16,7 @@ KINDS = {
     "luong, several heads": ("luong", {"attention": "multi_head"}),
     "bahdanau": ("bahdanau", {}),
     "bahdanau, gate": ("bahdanau", {"gate": True}),
+    "conditional": ("conditional", {}),
     "bahdanau, several heads": ("bahdanau", {"attention": "multi_head"}),
 }
 each_kind = pytest.mark.parametrize("kind", KINDS)
@@ -85,6 +86,23 @@ def test_the_bahdanau_decoder_is_that_of_the_paper(double_precision):
         scores = np.exp(np.tanh((h @ w)[:, None] + memory @ u) @ v)
         context = (scores / scores.sum(1, keepdims=True) * memory).sum(1) / (1 + np.exp(-(h @ w_gate + b_gate)))
         h = np.tanh(np.concatenate([inputs[:, t], context], -1) @ kernel + h @ recurrent + bias)
+        wanted = np.tanh(np.concatenate([inputs[:, t], h, context], -1) @ w_readout)
+        np.testing.assert_allclose(outputs[:, t], wanted, atol=1e-7)
+
+
+def test_the_conditional_decoder_is_that_of_the_paper(double_precision):
+    decoder = decoder_of("conditional", "simple_rnn")
+    inputs, memory, summary = (keras.ops.convert_to_numpy(argument) for argument in arguments("float64"))
+    outputs, _, _ = decoder(inputs, memory, summary)
+    (w_bridge, b_bridge), (w_readout,) = decoder.bridge.get_weights(), decoder.readout.get_weights()
+    first, second = (transition.get_weights() for transition in (decoder.first, decoder.second))
+    w, u, v = decoder.attention.get_weights()
+    h = np.tanh(summary @ w_bridge + b_bridge)
+    for t in range(STEPS):
+        between = np.tanh(inputs[:, t] @ first[0] + h @ first[1] + first[2])
+        scores = np.exp(np.tanh((between @ w)[:, None] + memory @ u) @ v)
+        context = (scores / scores.sum(1, keepdims=True) * memory).sum(1)
+        h = np.tanh(context @ second[0] + between @ second[1] + second[2])
         wanted = np.tanh(np.concatenate([inputs[:, t], h, context], -1) @ w_readout)
         np.testing.assert_allclose(outputs[:, t], wanted, atol=1e-7)
 

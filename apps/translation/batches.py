@@ -1,0 +1,119 @@
+"""Batches of sentence pairs by their number of tokens."""
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import tensorflow as tf
+
+from apps.translation.data import Corpus, Pairs
+from shared.application import Datasets
+from shared.batching import batches_of_tokens
+from shared.subwords import BEGIN, END, SubwordTokenizer
+from shared.text import PADDING
+
+if TYPE_CHECKING:
+    from apps.translation.application import TranslationConfig
+
+Encoded = tuple[Sequence[np.ndarray], Sequence[np.ndarray]]
+
+_TEXT, _WEIGHTS = tf.TensorSpec([None, None], tf.int32), tf.TensorSpec([None, None], tf.float32)
+_SIGNATURE = ({"source": _TEXT, "target": _TEXT}, _TEXT, _WEIGHTS)
+
+
+def translation_datasets(corpus: Corpus, subwords: SubwordTokenizer, config: "TranslationConfig") -> Datasets:
+    """Train in batches of so many tokens, another order and other subwords each pass; validation by length."""
+    train, validation = short_enough(corpus.train, subwords, config), encoded(corpus.validation, subwords)
+    validation = tuple([ids[: config.longest] for ids in side] for side in validation)
+    lengths = longer_side(encoded(train, subwords))
+    batches = batches_of_tokens(lengths, config.batch_tokens, config.batch_size, seed=0)
+    return Datasets(
+        train=lambda first: train_batches(train, subwords, lengths, config, first),
+        steps_per_pass=len(batches),
+        validation=ordered_batches(validation, config),
+    )
+
+
+def encoded(pairs: Pairs, subwords: SubwordTokenizer) -> Encoded:
+    """Ids of both sides, without marks."""
+    return subwords.encode_all(pairs.sources), subwords.encode_all(pairs.targets)
+
+
+def longer_side(pairs: Encoded) -> np.ndarray:
+    """The number of ids on the longer side of each pair, the mark included: int [pairs]."""
+    return np.array([max(len(source), len(target)) + 1 for source, target in zip(*pairs, strict=True)])
+
+
+def short_enough(pairs: Pairs, subwords: SubwordTokenizer, config: "TranslationConfig") -> Pairs:
+    """The pairs neither side of which is longer than `longest`."""
+    kept = longer_side(encoded(pairs, subwords)) <= config.longest + 1
+    rows = [row for row, keep in zip(zip(pairs.sources, pairs.targets, strict=True), kept, strict=True) if keep]
+    return Pairs([source for source, _ in rows], [target for _, target in rows])
+
+
+def train_batches(
+    pairs: Pairs, subwords: SubwordTokenizer, lengths: np.ndarray, config: "TranslationConfig", first: int
+) -> tf.data.Dataset:
+    """Endless batches from a step on.
+
+    Args:
+        pairs: To learn from.
+        subwords: Applied anew in each pass, at random where `subword_sampling` asks for it.
+        lengths: Of the longer sides, when nothing is random: int [pairs].
+        config: Says how many tokens a batch has.
+        first: Step of the first batch.
+    """
+    plain = None if config.subword_sampling else encoded(pairs, subwords)
+
+    def batches() -> Iterator[tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]]:
+        turn, skipped = divmod(first, len(batches_of_tokens(lengths, config.batch_tokens, config.batch_size, seed=0)))
+        while True:
+            seed = config.seed + 10_007 * turn
+            sources, targets = plain or (
+                subwords.sample_all(pairs.sources, config.subword_sampling, seed),
+                subwords.sample_all(pairs.targets, config.subword_sampling, seed + 1),
+            )
+            order = batches_of_tokens(lengths, config.batch_tokens, config.batch_size, seed)
+            for index in order[skipped:]:
+                yield batch([sources[i] for i in index], [targets[i] for i in index])
+            turn, skipped = turn + 1, 0
+
+    return tf.data.Dataset.from_generator(batches, output_signature=_SIGNATURE).prefetch(4)
+
+
+def ordered_batches(pairs: Encoded, config: "TranslationConfig") -> tf.data.Dataset:
+    """All pairs once, sorted by length."""
+    lengths = longer_side(pairs)
+    order = np.argsort(lengths, kind="stable")
+    rows = min(config.batch_size, max(config.batch_tokens // int(lengths.max()), 1))
+
+    def batches() -> Iterator[tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]]:
+        for begin in range(0, len(order), rows):
+            index = order[begin : begin + rows]
+            yield batch(*([side[i] for i in index] for side in pairs))
+
+    dataset = tf.data.Dataset.from_generator(batches, output_signature=_SIGNATURE)
+    return dataset.apply(tf.data.experimental.assert_cardinality(-(-len(order) // rows))).prefetch(4)
+
+
+def batch(
+    sources: Sequence[np.ndarray], targets: Sequence[np.ndarray]
+) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
+    """Pairs as the model reads them.
+
+    Returns:
+        `source` and `target` int32 [pairs, …], with the end and the begin; what comes next, int32 [pairs, steps]; and
+        float32 [pairs, steps], 0 at padding.
+    """
+    wanted = padded([np.append(target, END) for target in targets])
+    read = padded([np.insert(target, 0, BEGIN) for target in targets])
+    given = {"source": padded([np.append(source, END) for source in sources]), "target": read}
+    return given, wanted, (wanted != PADDING).astype(np.float32)
+
+
+def padded(rows: Sequence[np.ndarray]) -> np.ndarray:
+    """Rows as one array, int32 [rows, longest], `PADDING` on the right."""
+    array = np.full((len(rows), max(len(row) for row in rows)), PADDING, np.int32)
+    for target, row in zip(array, rows, strict=True):
+        target[: len(row)] = row
+    return array

@@ -1,0 +1,187 @@
+"""Raw sentences in, translations out, in one graph."""
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import tensorflow as tf
+
+from apps.translation.assets import TranslationAssets
+from apps.translation.model import TranslationModel
+from shared.decoding.beam_search import Hypotheses, beam_search
+from shared.subwords import BEGIN, END
+from shared.text import PADDING
+
+if TYPE_CHECKING:
+    from apps.translation.application import TranslationConfig
+
+N_BEST = 5  # at most, of the signature `n_best`
+
+_TEXT = tf.TensorSpec([None], tf.string)
+
+
+class Source(NamedTuple):
+    """Sentences as the model reads them: long ones in parts.
+
+    Attributes:
+        ids: int32 [parts, time], with the end, padded.
+        surfaces: string [parts, time], what of the text each id stands for.
+        row: int64 [parts], the sentence that a part is of; a batch of none has one.
+        rows: Sentences.
+        empty: bool [rows], where there is nothing to translate; with one row at least.
+    """
+
+    ids: tf.Tensor
+    surfaces: tf.Tensor
+    row: tf.Tensor
+    rows: tf.Tensor
+    empty: tf.Tensor
+
+
+class Translator(tf.Module):
+    """Translates sentences by beam search, each by itself: an answer does not depend on what is beside it.
+
+    A text of more than `longest` subwords is read in parts of equal length, whose translations follow one another, so
+    that nothing is left out. An empty text has an empty translation. What no subword covers is copied from where the
+    attention is when the model says that it does not know a word (Luong et al. 2015).
+
+    Args:
+        models: One, or several of the same subwords, whose probabilities are averaged: an ensemble.
+        assets: Their subwords.
+        config: How to decode.
+    """
+
+    def __init__(self, models: Sequence[TranslationModel], assets: TranslationAssets, config: "TranslationConfig"):
+        super().__init__()
+        # Without these the export loads and cannot run.
+        self._owned = [variable.value for model in models for variable in model.trainable_variables]
+        self._models: Callable[[], Sequence[TranslationModel]] = lambda: models  # hidden: Keras would be saved along
+        self._subwords = assets.subwords
+        self._longest, self._beam_width = config.longest, config.beam_width
+        self._length_penalty, self._coverage_penalty = config.length_penalty, config.coverage_penalty
+
+    @property
+    def signatures(self) -> dict[str, Callable[..., dict[str, tf.Tensor]]]:
+        """What an export answers."""
+        return {"serving_default": self.translate, "n_best": self.n_best, "attention": self.attention}
+
+    @tf.function(input_signature=[_TEXT])
+    def translate(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Translates sentences string [N].
+
+        Returns:
+            `translation` string [N]; `score` float32 [N], the mean log-probability a token, the end counted.
+        """
+        source = self._read(text)
+        found = self._search(source)
+        translations, scores = self._joined(source, found, 0)
+        return {"translation": translations, "score": scores}
+
+    @tf.function(input_signature=[_TEXT])
+    def n_best(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Translates sentences string [N] in several ways.
+
+        Returns:
+            `translations` string [N, K], the best first; `scores` float32 [N, K]: K is the width of the beam, at most
+            5. Where the search found fewer, the rest are "" with a score of -1e30.
+        """
+        source = self._read(text)
+        count = min(N_BEST, self._beam_width)
+        found = self._search(source, count)
+        joined = [self._joined(source, found, place) for place in range(count)]
+        translations, scores = (tf.stack(each, axis=1) for each in zip(*joined, strict=True))
+        return {"translations": translations, "scores": scores}
+
+    @tf.function(input_signature=[_TEXT])
+    def attention(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Translates sentences string [N] and says where the decoder looked; of a long text the first part.
+
+        Returns:
+            `translation` and `score`; `source_tokens` string [N, T] and `tokens` string [N, S], "" after the last;
+            `weights` float32 [N, S, T], that of each source token when a token was written.
+        """
+        source = self._read(text)
+        found = self._search(source)
+        translations, scores = self._joined(source, found, 0)
+        lengths = tf.where(tf.gather(source.empty, source.row), 0, found.lengths[:, 0])
+        tokens = self._subwords.pieces(_ragged(found.symbols[:, 0], lengths)).to_tensor("")
+        read = tf.reduce_sum(tf.cast(source.ids != PADDING, tf.int32), axis=1)
+        source_tokens = self._subwords.pieces(_ragged(source.ids, read)).to_tensor("")
+        weights = found.attention[:, 0, : tf.shape(tokens)[1], : tf.shape(source_tokens)[1]]
+        first = tf.searchsorted(source.row, tf.range(source.rows, dtype=tf.int64))  # part of each text
+        return {
+            "translation": translations,
+            "score": scores,
+            "source_tokens": tf.gather(source_tokens, first),
+            "tokens": tf.gather(tokens, first),
+            "weights": tf.gather(weights, first),
+        }
+
+    def _read(self, text: tf.Tensor) -> Source:
+        # A batch of none would leave nothing to stack: it is read as one empty text.
+        nothing = tf.fill([tf.maximum(1 - tf.size(text), 0)], "")
+        ids, surfaces = self._subwords.encode_with_surfaces(tf.concat([text, nothing], axis=0))
+        counts = ids.row_lengths()
+        parts = tf.maximum(-(-counts // self._longest), 1)
+        row = tf.repeat(tf.range(tf.size(counts), dtype=tf.int64), parts)
+        # Parts of one text differ in length by one at most.
+        place = tf.ragged.range(parts).flat_values
+        whole, count = tf.gather(parts, row), tf.gather(counts, row)
+        begin, end = place * count // whole, (place + 1) * count // whole
+        ids = tf.RaggedTensor.from_row_lengths(ids.flat_values, end - begin)
+        surfaces = tf.RaggedTensor.from_row_lengths(surfaces.flat_values, end - begin)
+        end_ids = tf.RaggedTensor.from_tensor(tf.fill([tf.size(row), 1], END))
+        end_surfaces = tf.RaggedTensor.from_tensor(tf.fill([tf.size(row), 1], ""))
+        ids, surfaces = tf.concat([ids, end_ids], axis=1), tf.concat([surfaces, end_surfaces], axis=1)
+        return Source(ids.to_tensor(PADDING), surfaces.to_tensor(""), row, tf.size(text), counts == 0)
+
+    def _search(self, source: Source, count: int = 1) -> Hypotheses:
+        models = self._models()
+        begun = [model.begin(source.ids) for model in models]
+        mask = source.ids != PADDING
+        read = tf.reduce_sum(tf.cast(mask, tf.int32), axis=1)
+
+        def step(symbols: tf.Tensor, states: list, memories: list) -> tuple[tf.Tensor, list, tf.Tensor]:
+            found = [model.step(symbols, *each) for model, *each in zip(models, states, memories, strict=True)]
+            logits, after, weights = zip(*found, strict=True)
+            if len(models) == 1:
+                return logits[0], list(after), weights[0]
+            chances = tf.add_n([tf.nn.softmax(each) for each in logits]) / len(models)
+            return tf.math.log(chances), list(after), tf.add_n(weights) / len(models)
+
+        return beam_search(
+            step,
+            [states for states, _ in begun],
+            tf.fill(tf.shape(read), BEGIN),
+            longest_translation(read),
+            end=END,
+            beam_width=self._beam_width,
+            n_best=count,
+            length_penalty=self._length_penalty,
+            coverage_penalty=self._coverage_penalty,
+            forbidden=(PADDING, BEGIN),
+            constants=[memory for _, memory in begun],
+            memory_mask=mask,
+        )
+
+    def _joined(self, source: Source, found: Hypotheses, place: int) -> tuple[tf.Tensor, tf.Tensor]:
+        """The hypothesis at a place of every text, its parts one after the other, and the mean log-probability."""
+        symbols, lengths = found.symbols[:, place], found.lengths[:, place]
+        looked = tf.argmax(found.attention[:, place], axis=-1, output_type=tf.int32)
+        copied = tf.gather(source.surfaces, looked, batch_dims=1)
+        parts = self._subwords.decode(_ragged(symbols, lengths), _ragged(copied, lengths))
+        joined = tf.RaggedTensor.from_value_rowids(parts, source.row)
+        joined = tf.strings.strip(tf.strings.reduce_join(joined, separator=" ", axis=1))
+        total = tf.math.segment_sum(found.log_probabilities[:, place], source.row)
+        tokens = tf.math.segment_sum(lengths + 1, source.row)
+        scores = tf.maximum(total / tf.cast(tokens, tf.float32), -1e30)
+        joined, scores = tf.where(source.empty, "", joined), tf.where(source.empty, 0.0, scores)
+        return joined[: source.rows], scores[: source.rows]
+
+
+def longest_translation(read: tf.Tensor) -> tf.Tensor:
+    """The most subwords of a translation: int32 [N], given those that were read."""
+    return read + read // 2 + 10
+
+
+def _ragged(ids: tf.Tensor, lengths: tf.Tensor) -> tf.RaggedTensor:
+    return tf.RaggedTensor.from_tensor(ids, lengths=lengths)

@@ -1,0 +1,71 @@
+"""Sentences of a small grammar in two languages of our own making, and a run trained on them."""
+
+import random
+from pathlib import Path
+
+import pytest
+
+from apps.translation.application import APPLICATION
+from shared.cli import main
+
+NOUNS = {"cat": "gato", "dog": "perlo", "bird": "avio", "horse": "kavalo", "fish": "pesko"}
+ADJECTIVES = {"red": "ruba", "small": "pika", "old": "viela", "quiet": "kaluma"}
+VERBS = {"sees": "vida", "follows": "seka", "hears": "odia", "finds": "trova"}
+FLAGS = (
+    "--preset quick --source en --target xx --units 32 --embedding-units 32 --vocabulary-size 80 --batch-tokens 512 "
+    "--learning-rate 0.01 --warmup-steps 10 --epochs 4 --steps-per-epoch 80 --label-smoothing 0 --embedding-dropout 0 "
+    "--context-dropout 0 --output-dropout 0"
+)
+
+
+def sentence(chooser: random.Random) -> tuple[str, str]:
+    """A sentence and its translation, in which adjectives follow nouns and the verb comes last."""
+    sides = []
+    for _ in range(2):
+        noun, adjective = chooser.choice(list(NOUNS)), chooser.choice(["", *ADJECTIVES])
+        english = " ".join(filter(None, ["the", adjective, noun]))
+        sides.append((english, " ".join(filter(None, ["lo", NOUNS[noun], ADJECTIVES.get(adjective)]))))
+    verb = chooser.choice(list(VERBS))
+    (subject, translated_subject), (thing, translated_thing) = sides
+    return (
+        f"{subject} {verb} {thing}.".capitalize(),
+        f"{translated_subject} {translated_thing} {VERBS[verb]}.".capitalize(),
+    )
+
+
+def write_pairs(folder: Path, count: int = 400, seed: int = 0) -> Path:
+    """Two files aligned by line, `pairs.en` and `pairs.xx`; what their names share is returned."""
+    chooser = random.Random(seed)
+    rows = sorted({sentence(chooser) for _ in range(count)})
+    for side, language in enumerate(("en", "xx")):
+        (folder / f"pairs.{language}").write_text("".join(row[side] + "\n" for row in rows))
+    return folder / "pairs"
+
+
+@pytest.fixture(scope="session")
+def tiny_pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A few hundred pairs of sentences."""
+    return write_pairs(tmp_path_factory.mktemp("tiny-pairs"))
+
+
+@pytest.fixture(scope="session")
+def tiny_translation_run(tmp_path_factory: pytest.TempPathFactory, tiny_pairs: Path) -> Path:
+    """The folder of a finished run. Do not write to it."""
+    out = tmp_path_factory.mktemp("tiny-translation-run") / "run"
+    assert main(APPLICATION, ["train", "--data", str(tiny_pairs), *FLAGS.split(), "--out", str(out), "--debug"]) == 0
+    return out
+
+
+@pytest.fixture(scope="session")
+def tiny_flags() -> list[str]:
+    """The settings of that run, as words of a command line."""
+    return FLAGS.split()
+
+
+@pytest.fixture(scope="session")
+def tiny_translator(tiny_translation_run: Path):
+    """The serving module of that run."""
+    from shared.loading import load
+    from shared.runs import Run
+
+    return APPLICATION.serving_module(load(APPLICATION, Run(tiny_translation_run)))

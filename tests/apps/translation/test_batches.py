@@ -1,0 +1,83 @@
+"""Batches by their number of tokens: nothing is lost, nothing depends on what came before."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from apps.translation.application import TranslationConfig
+from apps.translation.batches import batch, train_batches, translation_datasets
+from apps.translation.data import Corpus, Pairs
+from shared.subwords import BEGIN, END, SubwordTokenizer
+from shared.text import PADDING
+
+WORDS = ("red", "cat", "sings", "loudly", "over", "there")
+SOURCES = [" ".join(WORDS[i % 5 : i % 5 + 1 + i % 3]) + f" {i}" for i in range(60)]
+PAIRS = Pairs(SOURCES, [text.upper() for text in SOURCES])
+CONFIG = TranslationConfig(batch_tokens=128, vocabulary_size=80, batch_size=16)
+
+
+@pytest.fixture(scope="module")
+def subwords():
+    return SubwordTokenizer.fit([*PAIRS.sources, *PAIRS.targets], 80)
+
+
+@pytest.fixture(scope="module", params=[0.0, 0.3])
+def config(request):
+    return dataclasses.replace(CONFIG, subword_sampling=request.param)
+
+
+def as_arrays(element):
+    given, wanted, weights = element
+    return [given["source"].numpy(), given["target"].numpy(), wanted.numpy(), weights.numpy()]
+
+
+def datasets(subwords, config):
+    return translation_datasets(Corpus("x", "y", PAIRS, PAIRS, PAIRS, {}, ()), subwords, config)
+
+
+def test_a_batch_has_what_is_read_and_what_comes_next():
+    given, wanted, weights = batch([np.array([7, 8]), np.array([9])], [np.array([4]), np.array([5, 6])])
+    assert given["source"].tolist() == [[7, 8, END], [9, END, PADDING]]
+    assert given["target"].tolist() == [[BEGIN, 4, PADDING], [BEGIN, 5, 6]]
+    assert wanted.tolist() == [[4, END, PADDING], [5, 6, END]]
+    assert weights.tolist() == [[1, 1, 0], [1, 1, 1]]
+
+
+def test_a_pass_has_nearly_all_pairs_once(subwords, config):
+    found = datasets(subwords, config)
+    seen = []
+    for element in found.train(0).take(found.steps_per_pass):
+        source, target, *_ = as_arrays(element)
+        assert len(source) * min(source.shape[1], target.shape[1]) <= 128 or config.subword_sampling
+        seen += [subwords._processor.decode([int(i) for i in row if i > END]) for row in source]
+    assert len(seen) == len(set(seen)) > 0.75 * len(SOURCES)
+    assert set(seen) <= set(SOURCES)
+
+
+def test_from_any_step_the_batches_are_those_of_a_training_that_went_through(subwords, config):
+    found = datasets(subwords, config)
+    count = found.steps_per_pass
+    whole = [as_arrays(element) for element in found.train(0).take(2 * count + 2)]
+    for first in (1, count, count + 2):
+        again = [as_arrays(element) for element in found.train(first).take(3)]
+        for some, others in zip(again, whole[first:], strict=False):
+            for array, expected in zip(some, others, strict=True):
+                np.testing.assert_array_equal(array, expected)
+    assert not all(np.array_equal(a[0], b[0]) for a, b in zip(whole, whole[count:], strict=False))
+
+
+def test_validation_is_every_pair_and_the_same_each_time(subwords, config):
+    found = datasets(subwords, config).validation
+    passes = [[as_arrays(element) for element in found] for _ in range(2)]
+    assert sum(len(element[0]) for element in passes[0]) == len(PAIRS) == 60
+    assert len(passes[0]) == int(found.cardinality())
+    for one, other in zip(*passes, strict=True):
+        np.testing.assert_array_equal(one[0], other[0])
+
+
+def test_long_pairs_are_not_learnt_from(subwords):
+    config = dataclasses.replace(CONFIG, longest=6)
+    longest = max(as_arrays(element)[0].shape[1] for element in datasets(subwords, config).train(0).take(4))
+    assert longest <= 7
+    assert train_batches(PAIRS, subwords, np.full(60, 7), CONFIG, 0)

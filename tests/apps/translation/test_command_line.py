@@ -1,0 +1,102 @@
+"""Training, resuming, evaluation beside baselines, and bad input, at the command line."""
+
+import gzip
+import json
+import math
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from shared.runs import Run
+
+
+def checkpoint(run: Run) -> list[np.ndarray]:
+    with np.load(run.checkpoint) as state:
+        return [state[name] for name in sorted(set(state.files) - {"progress"})]
+
+
+def test_evaluate_measures_beside_copies_and_a_dictionary(translation, tiny_translation_run):
+    run = Path(shutil.copytree(tiny_translation_run, "run"))
+    answer = translation("evaluate", "run", "--json")
+    assert answer.status == 0
+    metrics = json.loads(answer.output)
+    assert metrics["metrics"]["bleu"] > 80
+    assert set(metrics["baselines"]) == {"copy_source", "dictionary"}
+    for values in (metrics["metrics"], *metrics["baselines"].values()):
+        assert set(values) == {"bleu", "chrf", "bleu_lower_tok"}
+        assert all(math.isfinite(value) for value in values.values())
+    assert "13a" in metrics["details"]["signatures"]["bleu"]
+    assert {"attention.png", "bleu_by_length.png"} <= {path.name for path in (run / "plots").iterdir()}
+
+
+def test_stopped_and_resumed_equals_never_stopped(
+    translation, tiny_pairs, tiny_flags, tiny_translation_run, monkeypatch
+):
+    from shared import training
+
+    save = training.Trainer.save_checkpoint
+
+    def save_and_stop(trainer):
+        save(trainer)
+        if trainer.progress.step == 160:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(training.Trainer, "save_checkpoint", save_and_stop)
+    assert translation("train", "--data", tiny_pairs, *tiny_flags, "--out", "run").status == 130
+    assert translation("train", "--resume", "run").status == 0
+    for found, expected in zip(checkpoint(Run(Path("run"))), checkpoint(Run(tiny_translation_run)), strict=True):
+        np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--target", "de"], "de"),
+        (["--target", "en"], "both languages are 'en'"),
+        (["--vocabulary-size", "10"], "SentencePiece cannot learn 10 pieces"),
+        (["--input-feeding"], "only a luong decoder"),
+        (["--cell", "gur"], "cell"),
+        (["--beam-width", "0"], "beam-width"),
+    ],
+)
+def test_bad_settings_are_refused(translation, tiny_pairs, tiny_flags, words, message):
+    assert message in translation.refused("train", "--data", tiny_pairs, *tiny_flags, *words)
+
+
+def test_files_of_unequal_length_are_refused_with_both_counts(translation):
+    Path("x.en").write_text("one\ntwo\nthree\n")
+    with gzip.open("x.de.gz", "wt") as file:
+        file.write("eins\nzwei\n")
+    message = translation.refused("train", "--data", "x", "--target", "de")
+    assert "3" in message
+    assert "2" in message
+
+
+def test_damaged_subwords_are_refused(translation, tiny_translation_run):
+    run = Path(shutil.copytree(tiny_translation_run, "run"))
+    (run / "assets/subwords.model").write_bytes(b"no model")
+    assert "subwords.model" in translation.refused("predict", "run", "a")
+
+
+def test_an_ensemble_is_measured_and_answers_as_one(translation, tiny_pairs, tiny_flags, tiny_translation_run):
+    run = Path(shutil.copytree(tiny_translation_run, "run"))
+    short = ["--seed", "1", "--epochs", "1", "--units", "16", "--out", "other"]
+    assert translation("train", "--data", tiny_pairs, *tiny_flags, *short).status == 0
+    answer = translation("evaluate", "run", "--json", "--ensemble", "other", "run")
+    assert answer.status == 0
+    assert json.loads(answer.output)["metrics"]["bleu"] > 50
+    assert (run / "stages/ensemble/metrics.json").exists()
+    assert (run / "stages/ensemble/plots/attention.png").exists()
+    assert not (run / "metrics.json").exists()
+    assert translation("predict", "run", "The red cat sees the dog.", "--ensemble", "other", "run").status == 0
+    exported = translation("export", "run", "--ensemble", "other")
+    assert exported.status == 0
+
+
+def test_an_ensemble_of_other_subwords_is_refused(translation, tiny_pairs, tiny_flags, tiny_translation_run):
+    other = ["--vocabulary-size", "70", "--epochs", "1", "--steps-per-epoch", "1", "--out", "other"]
+    assert translation("train", "--data", tiny_pairs, *tiny_flags, *other).status == 0
+    message = translation.refused("evaluate", tiny_translation_run, "--ensemble", "other")
+    assert "has another subwords.model" in message

@@ -1,0 +1,132 @@
+"""A sentence gets the same translation from predict, the export and the C++ loader, whatever is beside it."""
+
+import json
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from apps.translation.application import APPLICATION
+from apps.translation.prediction import attended, translate_all
+from apps.translation.serving import Translator, longest_translation
+from shared import commands, loading
+from shared.runs import Run
+from shared.serving.native import NativeSavedModel, must_compile_functions, operations
+
+TEXTS = [
+    b"The red cat sees the old dog.",
+    b"",
+    b"The fish follows the small horse.",
+    b"   ",
+    b"?!...",
+    "日本語 😀 żółć".encode(),
+    b"\xff\xfe broken \x00 bytes\tand tabs",
+    b"The quiet bird hears the fish. " * 40,
+]
+
+
+@pytest.fixture(scope="module")
+def trained(tiny_translation_run):
+    return loading.load(APPLICATION, Run(tiny_translation_run))
+
+
+@pytest.fixture(scope="module")
+def exported(tiny_translation_run, tmp_path_factory):
+    return commands.export(APPLICATION, str(tiny_translation_run), tmp_path_factory.mktemp("saved_models"))
+
+
+def test_the_grammar_is_learnt(tiny_translator):
+    found = translate_all(tiny_translator, ["The red cat sees the old dog.", "The fish follows the horse."])
+    assert found == ["Lo gato ruba lo perlo viela vida.", "Lo pesko lo kavalo seka."]
+
+
+def test_an_answer_is_its_rows_alone(tiny_translator):
+    together = tiny_translator.translate(tf.constant(TEXTS))
+    for row, text in enumerate(TEXTS):
+        alone = tiny_translator.translate(tf.constant([text]))
+        assert alone["translation"][0] == together["translation"][row]
+        np.testing.assert_allclose(alone["score"][0], together["score"][row], atol=1e-5)
+    assert together["translation"].numpy()[[1, 3]].tolist() == [b"", b""]
+    assert together["score"].numpy()[[1, 3]].tolist() == [0, 0]
+    for text in together["translation"].numpy():
+        text.decode()
+
+
+def test_a_long_text_is_translated_in_parts_and_to_its_end(tiny_translator):
+    found = tiny_translator.translate(tf.constant(TEXTS[-1:]))["translation"].numpy()[0].decode()
+    assert found.count("avio") >= 30
+
+
+@pytest.mark.parametrize("signature", ["translate", "n_best", "attention"])
+def test_no_text_and_empty_texts_are_answered(tiny_translator, signature):
+    for texts in ([], [b""], [b"", b" "]):
+        found = getattr(tiny_translator, signature)(tf.constant(texts, tf.string))
+        assert {value.shape[0] for value in found.values()} == {len(texts)}
+
+
+def test_the_best_of_several_is_the_answer(tiny_translator):
+    found = tiny_translator.n_best(tf.constant(TEXTS[:3]))
+    single = tiny_translator.translate(tf.constant(TEXTS[:3]))
+    assert found["translations"].shape == found["scores"].shape == (3, 3)
+    assert found["translations"][:, 0].numpy().tolist() == single["translation"].numpy().tolist()
+    np.testing.assert_allclose(found["scores"][:, 0], single["score"], atol=1e-6)
+    assert len({*found["translations"].numpy()[0].tolist()}) == 3
+    assert (np.diff(found["scores"].numpy(), axis=1) <= 0).all()
+
+
+def test_attention_is_where_the_words_are(tiny_translator):
+    ((source, tokens, weights),) = attended(tiny_translator, ["The red cat sees the old dog."])
+    assert "".join(source).replace("\u2581", " ").replace("</s>", "").strip() == "The red cat sees the old dog."
+    assert "".join(tokens).replace("\u2581", " ").strip() == "Lo gato ruba lo perlo viela vida."
+    assert weights.shape == (len(tokens), len(source))
+    np.testing.assert_allclose(weights.sum(axis=1), 1, atol=1e-5)
+
+
+def test_several_models_are_one_with_their_mean_probability(trained, tiny_translator):
+    twice = Translator([trained.model, trained.model], trained.assets, trained.config)
+    found, single = (module.translate(tf.constant(TEXTS[:3])) for module in (twice, tiny_translator))
+    assert found["translation"].numpy().tolist() == single["translation"].numpy().tolist()
+    np.testing.assert_allclose(found["score"], single["score"], atol=1e-5)
+
+
+def test_an_unknown_word_is_copied_from_where_the_attention_is(trained):
+    model = trained.model
+    kept = model.softmax_bias.numpy()
+    model.softmax_bias.assign(kept + 100 * (np.arange(len(kept)) == 1))  # it says that it knows no word
+    module = APPLICATION.serving_module(trained)  # which its functions do not hold
+    found = module.translate(tf.constant(["cat dog"]))["translation"].numpy()[0].decode()
+    model.softmax_bias.assign(kept)
+    assert found
+    assert set(found.replace(" ", "")) <= set("catdog")
+
+
+def test_an_export_answers_in_the_c_loader_as_predict_does(exported, tiny_translator):
+    assert not must_compile_functions(exported)
+    assert not {name for name in operations(exported) if "PyFunc" in name}
+    with NativeSavedModel(exported) as served:
+        assert set(served.signatures) == {"serving_default", "n_best", "attention"}
+        for texts in (TEXTS, TEXTS[:1]):
+            found, expected = served.run({"text": texts}), tiny_translator.translate(tf.constant(texts))
+            assert found["translation"].tolist() == expected["translation"].numpy().tolist()
+            np.testing.assert_allclose(found["score"], expected["score"], atol=1e-5)
+        several = served.run({"text": TEXTS[:3]}, "n_best")
+        expected = tiny_translator.n_best(tf.constant(TEXTS[:3]))
+        assert several["translations"].tolist() == expected["translations"].numpy().tolist()
+        looked = served.run({"text": TEXTS[:3]}, "attention")
+        np.testing.assert_allclose(
+            looked["weights"], tiny_translator.attention(tf.constant(TEXTS[:3]))["weights"], atol=1e-5
+        )
+
+
+def test_predict_translates_line_by_line(translation, tiny_translation_run, tiny_translator):
+    lines = [text.decode() for text in (TEXTS[0], TEXTS[1], TEXTS[2])]
+    answer = translation("predict", tiny_translation_run, stdin="\n".join(lines).encode() + b"\n")
+    assert answer.status == 0
+    assert answer.output.split("\n")[:3] == translate_all(tiny_translator, lines)
+    answer = translation("predict", tiny_translation_run, "--json", "--n-best", lines[0])
+    found = json.loads(answer.output)
+    assert "translations" in json.dumps(found)
+
+
+def test_limits_leave_room():
+    assert longest_translation(tf.constant([1, 10])).numpy().tolist() == [11, 25]

@@ -1,0 +1,28 @@
+"""The search from Python finds what the search in graph finds."""
+
+import tensorflow as tf
+
+from apps.translation.application import APPLICATION, TranslationConfig
+from apps.translation.assets import TranslationAssets
+from benchmarks.translation_decoding import SearchFromPython, measure
+from shared.application import Trained
+from shared.subwords import SubwordTokenizer
+
+TEXTS = [f"the {colour} {thing} sings" for colour in ("red", "old") for thing in ("cat", "clock", "sea", "sun")]
+
+
+def test_both_ways_give_the_same_translations():
+    assets = TranslationAssets(SubwordTokenizer.fit(TEXTS * 3, 60))
+    config = TranslationConfig(units=16, embedding_units=16, beam_width=4)
+    translator = APPLICATION.serving_module(Trained(config, assets, APPLICATION.build(config, assets)))
+    texts = [text.encode() for text in TEXTS]
+    ways = {
+        "in graph": lambda part: [
+            text.decode() for text in translator.translate(tf.constant(part))["translation"].numpy()
+        ],
+        "from Python": SearchFromPython(translator).translate,
+    }
+    rates, found = measure(ways, texts, batch=3, rounds=1)
+    assert found["in graph"] == found["from Python"]
+    assert any(found["in graph"])
+    assert min(rates.values()) > 0
