@@ -66,7 +66,7 @@ def pieces(tokens: Sequence[str]) -> list[str]:
 
     Example:
         >>> pieces(["▁Schnee", "ball", "schlacht", "</s>"]), pieces(["snow", "##ball"]), pieces(["$5", "!"])
-        (['Schnee', '·ball', '·schlacht', '</s>'], ['snow', '·ball'], ['\\\\$5', '!'])
+        (['Schnee', '·ball', '·schlacht', '</s>'], ['snow', '·ball'], ['\\$5', '!'])
     """
     marked = any(token.startswith(WORD_BEGINS) for token in tokens)
     return [_piece(token, marked) for token in tokens]
