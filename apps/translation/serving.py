@@ -64,7 +64,7 @@ class Translator(tf.Module):
         """What an export answers."""
         return {"serving_default": self.translate, "n_best": self.n_best, "attention": self.attention}
 
-    @tf.function(input_signature=[_TEXT])
+    @tf.function(input_signature=[_TEXT], autograph=False)
     def translate(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
         """Translates sentences string [N].
 
@@ -76,7 +76,7 @@ class Translator(tf.Module):
         translations, scores = self._joined(source, found, 0)
         return {"translation": translations, "score": scores}
 
-    @tf.function(input_signature=[_TEXT])
+    @tf.function(input_signature=[_TEXT], autograph=False)
     def n_best(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
         """Translates sentences string [N] in several ways.
 
@@ -91,7 +91,7 @@ class Translator(tf.Module):
         translations, scores = (tf.stack(each, axis=1) for each in zip(*joined, strict=True))
         return {"translations": translations, "scores": scores}
 
-    @tf.function(input_signature=[_TEXT])
+    @tf.function(input_signature=[_TEXT], autograph=False)
     def attention(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
         """Translates sentences string [N] and says where the decoder looked; of a long text the first part.
 

@@ -100,7 +100,8 @@ def searcher(**options):
     kinds = [tf.TensorSpec([None] * (len(shape) + 1)) for shape in ((1,), (1, 1), (1, 1), (1, 1), (1, 1))]
 
     @tf.function(
-        input_signature=[Models(*kinds), tf.TensorSpec([None], tf.int32), tf.TensorSpec([None, None], tf.bool)]
+        input_signature=[Models(*kinds), tf.TensorSpec([None], tf.int32), tf.TensorSpec([None, None], tf.bool)],
+        autograph=False,  # which takes most of the time of tracing
     )
     def search(batch, limits, mask):
         first = tf.zeros_like(limits)
