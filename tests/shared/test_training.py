@@ -15,14 +15,16 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from apps.text_generation.application import APPLICATION
 from apps.text_generation.model import CharacterLanguageModel
 from shared import optimization, training
 from shared.application import Datasets
+from shared.cli import main
 from shared.config import TrainingConfig
 from shared.errors import InputError
 from shared.runs import Run, being_trained, create_run
 
-STEPS, EPOCHS = 40, 3
+STEPS, EPOCHS = 40, 2
 FLAGS = {
     "--preset": "quick",
     "--units": "24",
@@ -91,8 +93,7 @@ def wait_until_writing(process: subprocess.Popen, run: Run) -> None:
 def test_stopped_by_interrupt_kill_and_full_disk_equals_never_stopped(tiny_text: Path, tmp_path: Path) -> None:
     flags = [word for pair in FLAGS.items() for word in pair]
     whole, broken = Run(tmp_path / "whole"), Run(tmp_path / "broken")
-    status, errors = finish(start("--data", str(tiny_text), *flags, "--out", str(whole.path)))
-    assert status == 0, errors
+    assert main(APPLICATION, ["train", "--data", str(tiny_text), *flags, "--out", str(whole.path)]) == 0
 
     process = start("--data", str(tiny_text), *flags, "--out", str(broken.path))
     wait_until_in_epoch(process, broken, 0)
@@ -118,8 +119,7 @@ def test_stopped_by_interrupt_kill_and_full_disk_equals_never_stopped(tiny_text:
     finish(process)
     assert 0 < checkpoint(broken)[0]["step"] < EPOCHS * STEPS, "a killed writer must leave the checkpoint before"
 
-    status, errors = finish(start("--resume", str(broken.path)))
-    assert status == 0, errors
+    assert main(APPLICATION, ["train", "--resume", str(broken.path)]) == 0
     assert not list(broken.path.rglob(".*"))
 
     (progress, variables), (expected_progress, expected) = checkpoint(broken), checkpoint(whole)
@@ -127,9 +127,7 @@ def test_stopped_by_interrupt_kill_and_full_disk_equals_never_stopped(tiny_text:
         np.testing.assert_array_equal(found, wanted)
     for row, wanted in zip(progress["history"], expected_progress["history"], strict=True):
         assert {k: v for k, v in row.items() if k != "seconds"} == {k: v for k, v in wanted.items() if k != "seconds"}
-    for found, wanted in zip(
-        *(keras.saving.load_model(run.model).get_weights() for run in (broken, whole)), strict=True
-    ):
+    for found, wanted in zip(saved_weights(broken), saved_weights(whole), strict=True):
         np.testing.assert_array_equal(found, wanted)
 
 
