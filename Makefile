@@ -18,9 +18,9 @@ $(STAMP): requirements.txt requirements-samples.txt requirements-dev.txt
 demo: install
 	$(BIN)/python -m apps demo
 
-# Two processes, a module each at a time, so that what a module's tests share is made once.
+# Two processes, a module each at a time, so that what a module's tests share is made once; the slow modules first.
 test: install
-	$(BIN)/python -m pytest -n 2 --dist loadscope
+	$(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder
 
 lint: install
 	$(BIN)/ruff check .

@@ -1,6 +1,7 @@
 """What several test modules use: the folder of real data, a small text, a small trained run, and a command line."""
 
 import dataclasses
+import fcntl
 import io
 import os
 import random
@@ -41,26 +42,55 @@ def recur_data() -> Path:
     return Path(folder)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Modules with a slow test come first, so that no process is still busy with one when the others are done."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
+MadeOnce = Callable[[str, Callable[[Path], object]], Path]
+
+
 @pytest.fixture(scope="session")
-def tiny_text(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> MadeOnce:
+    """Gives a folder by its name; the first process of a session of tests to ask fills it, others wait till it has."""
+    own = tmp_path_factory.getbasetemp()
+    shared = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+    def made(name: str, fill: Callable[[Path], object]) -> Path:
+        folder = shared / name
+        with (shared / f"{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not folder.exists():
+                unfinished = tmp_path_factory.mktemp(name)
+                fill(unfinished)
+                unfinished.rename(folder)
+        return folder
+
+    return made
+
+
+@pytest.fixture(scope="session")
+def tiny_text(made_once: MadeOnce) -> Path:
     """A file of 6,000 characters of our own making."""
-    path = tmp_path_factory.mktemp("tiny-text") / "tiny.txt"
-    path.write_text(grammar_text(6_000), encoding="utf-8")
-    return path
+    text = grammar_text(6_000)
+    return made_once("tiny-text", lambda folder: (folder / "tiny.txt").write_text(text, "utf-8")) / "tiny.txt"
 
 
 @pytest.fixture(scope="session")
-def tiny_run(tmp_path_factory: pytest.TempPathFactory, tiny_text: Path) -> Path:
+def tiny_run(made_once: MadeOnce, tiny_text: Path) -> Path:
     """The folder of a finished run of text generation: two epochs of six steps on `tiny_text`. Do not write to it."""
     from apps.text_generation.application import APPLICATION
     from shared.cli import main
 
-    out = tmp_path_factory.mktemp("tiny-run") / "run"
     settings = ["--units", "16", "--embedding-units", "8", "--batch-size", "4", "--window", "16"]
     length = ["--epochs", "2", "--steps-per-epoch", "6"]
-    words = ["train", "--data", str(tiny_text), "--preset", "quick", *settings, *length, "--out", str(out), "--debug"]
-    assert main(APPLICATION, words) == 0
-    return out
+    words = ["train", "--data", str(tiny_text), "--preset", "quick", *settings, *length, "--debug", "--out"]
+
+    def train(folder: Path) -> None:
+        assert main(APPLICATION, [*words, str(folder / "run")]) == 0
+
+    return made_once("tiny-run", train) / "run"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,14 +8,15 @@ import pytest
 
 from apps.sentiment_analysis.application import APPLICATION
 from shared.cli import main
+from tests.conftest import MadeOnce
 
 THINGS = ("the plot", "the tea", "every scene", "the cake", "the music", "this soap", "the ending")
 WORDS = {
     "good": ("lovely", "bright", "superb", "warm"),
     "bad": ("dull", "stale", "awful", "cold", "bitter"),
 }
-FLAGS = (
-    "--preset quick --units 8 --embedding-units 8 --batch-size 8 --longest 40 --learning-rate 0.02 --warmup-steps 5 "
+FLAGS = (  # of a review 32 words are read, so that recurrent layers are compiled for one length
+    "--preset quick --units 8 --embedding-units 8 --batch-size 8 --longest 32 --learning-rate 0.02 --warmup-steps 5 "
     "--epochs 6 --pretraining-steps 10 --pretraining-batch-size 4 --pretraining-window 8 --sampled 20"
 )
 
@@ -36,17 +37,20 @@ def write_reviews(path: Path, count: int = 240, seed: int = 0) -> Path:
 
 
 @pytest.fixture(scope="session")
-def tiny_reviews(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def tiny_reviews(made_once: MadeOnce) -> Path:
     """240 reviews."""
-    return write_reviews(tmp_path_factory.mktemp("tiny-reviews") / "reviews.csv")
+    return made_once("tiny-reviews", lambda folder: write_reviews(folder / "reviews.csv")) / "reviews.csv"
 
 
 @pytest.fixture(scope="session")
-def tiny_sentiment_run(tmp_path_factory: pytest.TempPathFactory, tiny_reviews: Path) -> Path:
+def tiny_sentiment_run(made_once: MadeOnce, tiny_reviews: Path) -> Path:
     """The folder of a finished run. Do not write to it."""
-    out = tmp_path_factory.mktemp("tiny-sentiment-run") / "run"
-    assert main(APPLICATION, ["train", "--data", str(tiny_reviews), *FLAGS.split(), "--out", str(out), "--debug"]) == 0
-    return out
+
+    def train(folder: Path) -> None:
+        words = ["train", "--data", str(tiny_reviews), *FLAGS.split(), "--out", str(folder / "run"), "--debug"]
+        assert main(APPLICATION, words) == 0
+
+    return made_once("tiny-sentiment-run", train) / "run"
 
 
 @pytest.fixture(scope="session")

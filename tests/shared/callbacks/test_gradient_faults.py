@@ -10,6 +10,8 @@ from keras.optimizers import SGD, Adam
 from shared.callbacks.gradient_monitor import GradientMonitor
 from shared.layers import recurrent
 
+pytestmark = pytest.mark.slow
+
 
 def forecast(layer, steps=30, optimizer=None):
     """Regression from the last three of some steps."""
