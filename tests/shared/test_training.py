@@ -73,10 +73,12 @@ def saved_weights(run: Run) -> list[np.ndarray]:
 
 
 def wait_until_in_epoch(process: subprocess.Popen, run: Run, epoch: int) -> None:
-    deadline = time.monotonic() + 240
+    deadline, seen = time.monotonic() + 240, 0
     while time.monotonic() < deadline and process.poll() is None:
-        if run.checkpoint.exists() and epoch * STEPS < checkpoint(run)[0]["step"] < (epoch + 1) * STEPS - 5:
+        written = run.checkpoint.stat().st_mtime_ns if run.checkpoint.exists() else 0
+        if written != seen and epoch * STEPS < checkpoint(run)[0]["step"] < (epoch + 1) * STEPS - 5:
             return
+        seen = written
         time.sleep(0.005)
     pytest.fail(f"training never was in the middle of epoch {epoch}: {finish(process)}")
 
