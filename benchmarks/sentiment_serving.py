@@ -7,7 +7,7 @@ round; the rates are medians over the rounds. They are called through Python (th
 and through the C++ loader, as TensorFlow Serving would.
 
 * Recur: the run's export, which reads as many words of a review as it was trained on;
-* Recur, 200 words: the same weights, told to read no more than Keras's example does;
+* Recur, 200 words: the same weights, told to read no more than Keras's example does (where that is less);
 * Keras's example: `bidirectional_lstm_imdb` of keras-io (20,000 words, the first 200 of a review, an embedding of 128,
   two bidirectional LSTMs of 64, a sigmoid) behind a `TextVectorization` that is adapted on the train part. Its weights
   are not trained, which changes its answers and not its speed.
@@ -34,7 +34,7 @@ import tqdm
 import tyro
 from keras import layers
 
-from apps.sentiment_analysis.application import APPLICATION, SentimentConfig
+from apps.sentiment_analysis.application import APPLICATION
 from shared import loading
 from shared.application import Trained
 from shared.errors import InputError
@@ -82,9 +82,10 @@ def main(arguments: Arguments) -> None:
         sys.exit(f"error: {error}")
     texts = random.Random(0).sample(corpus.test.texts, min(arguments.reviews, len(corpus.test.texts)))
     example = keras_example(corpus.train.texts)
-    words = words_read(texts, trained.config, example)
+    ours = competitors(trained)
+    words = words_read(texts, ours, example)
     with tempfile.TemporaryDirectory() as folder:
-        exported = export(run, trained, example, Path(folder))
+        exported = export(run, ours, example, Path(folder))
         found = measure(exported, texts, arguments.rounds)
     rows = [
         {
@@ -119,35 +120,32 @@ def keras_example(texts: Sequence[bytes]) -> keras.Model:
     )
 
 
-def shorter(trained: Trained) -> Trained:
-    """The same model, which reads no more words of a review than Keras's example."""
-    longest = min(trained.config.longest, LONGEST)
-    return dataclasses.replace(trained, config=dataclasses.replace(trained.config, longest=longest))
+def competitors(trained: Trained) -> dict[str, Trained]:
+    """The run's model, and the same one when it reads no more words of a review than Keras's example."""
+    found = {"Recur": trained}
+    if trained.config.longest > LONGEST:
+        shorter = dataclasses.replace(trained.config, longest=LONGEST)
+        found[f"Recur, {LONGEST} words"] = dataclasses.replace(trained, config=shorter)
+    return found
 
 
-def words_read(texts: Sequence[bytes], config: SentimentConfig, example: keras.Model) -> dict[str, float]:
+def words_read(texts: Sequence[bytes], ours: dict[str, Trained], example: keras.Model) -> dict[str, float]:
     """Words of a review that each model reads, in the mean: padding is none."""
     words = split_words(normalise(tf.constant(texts)))
-
-    def of_recur(longest: int) -> float:
-        return float(np.mean(clip_length(words, longest, config.keep).row_lengths()))
-
-    return {
-        "Recur": of_recur(config.longest),
-        f"Recur, {LONGEST} words": of_recur(min(config.longest, LONGEST)),
-        EXAMPLE: float(np.mean(np.count_nonzero(example.layers[0](tf.constant(texts)), axis=1))),
+    found = {
+        name: clip_length(words, trained.config.longest, trained.config.keep).row_lengths()
+        for name, trained in ours.items()
     }
+    found[EXAMPLE] = np.count_nonzero(example.layers[0](tf.constant(texts)), axis=1)
+    return {name: float(np.mean(lengths)) for name, lengths in found.items()}
 
 
-def export(run: Run, trained: Trained, example: keras.Model, folder: Path) -> dict[str, Path]:
+def export(run: Run, ours: dict[str, Trained], example: keras.Model, folder: Path) -> dict[str, Path]:
     """Writes a SavedModel of each into a folder."""
     log("exporting")
+    paths = {name: export_run(APPLICATION, run, trained, folder) for name, trained in ours.items()}
     example.export(folder / "example", verbose=False)
-    return {
-        "Recur": export_run(APPLICATION, run, trained, folder / "recur"),
-        f"Recur, {LONGEST} words": export_run(APPLICATION, run, shorter(trained), folder / "shorter"),
-        EXAMPLE: folder / "example",
-    }
+    return paths | {EXAMPLE: folder / "example"}
 
 
 def through_python(path: Path) -> Answer:

@@ -7,6 +7,7 @@ import pytest
 from apps.sentiment_analysis.application import APPLICATION, SentimentConfig
 from benchmarks import sentiment_serving
 from benchmarks.sentiment_serving import EXAMPLE, Arguments
+from shared.application import Trained
 from shared.runs import create_run
 
 CONFIG = SentimentConfig(units=3, embedding_units=2, batch_size=4, longest=12)
@@ -37,21 +38,28 @@ def run(source, tmp_path):
 
 
 def test_every_model_is_measured(run, capsys, monkeypatch):
-    monkeypatch.setattr(sentiment_serving, "LONGEST", 8)
     monkeypatch.setattr(sentiment_serving, "BATCHES", (1, 2))
     sentiment_serving.main(Arguments(run, **ARGUMENTS, json=True))
     printed = capsys.readouterr().out
     found = json.loads(printed)
-    names = ["Recur", "Recur, 8 words", EXAMPLE]
     assert printed.count("\n") == 1
     assert [(row["called_through"], row["batch"], row["model"]) for row in found["rows"]] == [
-        (loader, batch, name) for loader in ("Python", "C++") for batch in (1, 2) for name in names
+        (loader, batch, name) for loader in ("Python", "C++") for batch in (1, 2) for name in ("Recur", EXAMPLE)
     ]
     words = found["words_per_review"]
-    assert words["Recur"] > words["Recur, 8 words"] == words[EXAMPLE]
+    assert 4 < words["Recur"] < words[EXAMPLE] <= 20
     for row in found["rows"]:
         assert row["words_per_second"] == pytest.approx(row["reviews_per_second"] * words[row["model"]])
         assert (row["times_example"] == 1) == (row["model"] == EXAMPLE)
+
+
+def test_a_run_that_reads_more_is_cut_to_as_many_words(monkeypatch):
+    monkeypatch.setattr(sentiment_serving, "LONGEST", 8)
+    monkeypatch.setattr(sentiment_serving, "VOCABULARY", 10)
+    texts = [b"one two three four", b"and " * 20]
+    ours = sentiment_serving.competitors(Trained(CONFIG, None, None))
+    words = sentiment_serving.words_read(texts, ours, sentiment_serving.keras_example(texts))
+    assert words == {"Recur": 8, "Recur, 8 words": 6, EXAMPLE: 6}
 
 
 def test_each_answers_the_same_reviews_in_the_same_order(monkeypatch):
