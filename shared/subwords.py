@@ -26,7 +26,9 @@ Kind = Literal["unigram", "bpe"]
 class SubwordTokenizer(tf.Module):
     """Text to ids of subwords and back: SentencePiece (Kudo & Richardson 2018), its normalisation (NFKC) included.
 
-    A module that has one as an attribute takes it along into a SavedModel, with no file beside it.
+    A module that has one as an attribute takes it along into a SavedModel, with no file beside it. What it does in
+    TensorFlow begins when it is first asked, and is to begin after the last `keras.utils.set_random_seed`, which makes
+    TensorFlow forget the resource that the operations share.
 
     Args:
         model: What SentencePiece learnt, serialised; all there is to save.
@@ -36,7 +38,7 @@ class SubwordTokenizer(tf.Module):
         super().__init__()
         self.model = model
         self._processor = sentencepiece.SentencePieceProcessor(model_proto=model)
-        self._tokenizer = tensorflow_text.SentencepieceTokenizer(model, out_type=tf.int32)
+        self._made: tensorflow_text.SentencepieceTokenizer | None = None
         self._pieces = np.array([self._processor.id_to_piece(i) for i in range(len(self))], dtype=object)
 
     @classmethod
@@ -73,6 +75,13 @@ class SubwordTokenizer(tf.Module):
             reason = str(error).splitlines()[-1].split("] ")[-1].strip()
             raise InputError(f"SentencePiece cannot learn {size:,} pieces from this text: {reason}") from None
         return cls(written.getvalue())
+
+    @property
+    def _tokenizer(self) -> tensorflow_text.SentencepieceTokenizer:
+        if self._made is None:
+            with tf.init_scope():
+                self._made = tensorflow_text.SentencepieceTokenizer(self.model, out_type=tf.int32)
+        return self._made
 
     def __len__(self) -> int:
         """Ids, the special ones included."""

@@ -10,6 +10,8 @@ from typing import Literal
 import tensorflow as tf
 import tensorflow_text
 
+from shared.sources import fingerprint
+
 PADDING = 0
 UNKNOWN = 1
 SPECIAL = 2
@@ -167,6 +169,11 @@ class WordVocabulary(tf.Module):
         """The words, in the order of their ids."""
         return list(self._words)
 
+    @property
+    def fingerprint(self) -> str:
+        """Tells one vocabulary from another."""
+        return fingerprint(self._words)
+
     def __len__(self) -> int:
         """Ids, padding and unknown included."""
         return SPECIAL + len(self._words)
@@ -184,7 +191,12 @@ class WordVocabulary(tf.Module):
 
     def encode(self, text: tf.Tensor) -> tf.RaggedTensor:
         """Ids of the words of raw texts: string [N] to int32 [N, None]."""
-        return self.lookup(split_words(normalise(text)))
+        return self.encode_with_surfaces(text)[0]
+
+    def encode_with_surfaces(self, text: tf.Tensor) -> tuple[tf.RaggedTensor, tf.RaggedTensor]:
+        """As `encode`, and the words: string [N, None]."""
+        words = split_words(normalise(text))
+        return self.lookup(words), words
 
 
 def clip_length(ids: tf.RaggedTensor, longest: int, keep: Keep) -> tf.RaggedTensor:

@@ -32,8 +32,10 @@ class SentimentConfig(TrainingConfig):
     """Column of a CSV or TSV file, or feature of a TensorFlow dataset, that has the review."""
     label_column: str = "label"
     """The one that has its class."""
+    tokens: Literal["words", "subwords"] = "words"
+    """What a review is divided into."""
     vocabulary_size: Size = 30_000
-    """Words that are known, the most frequent of train."""
+    """Words that are known, the most frequent of train; or subwords."""
     longest: Size = 400
     """Words of a review that are read."""
     keep: Literal["head", "tail", "both"] = "both"
@@ -131,19 +133,21 @@ class SentimentAnalysis(application.Application[SentimentConfig, "Corpus", "Sent
 
     def fit_assets(self, corpus: "Corpus", config: SentimentConfig) -> "SentimentAssets":
         """The vocabulary of the train part; with pre-training of the unlabelled reviews too."""
-        from apps.sentiment_analysis.assets import SentimentAssets
+        from apps.sentiment_analysis.assets import SentimentAssets, read_vocabulary
+        from apps.sentiment_analysis.subwords import ReviewSubwords
         from shared.text import WordVocabulary, count_words
 
         if config.pretrained:
             pretrained = runs.open_run(self.name, config.pretrained)
-            words = self.read_assets(pretrained.assets).vocabulary.words
-            return SentimentAssets(WordVocabulary(words), corpus.labels)
+            return SentimentAssets(read_vocabulary(pretrained.assets), corpus.labels)
         texts = corpus.train.texts + (corpus.unlabelled if config.pretraining_steps else [])
+        if config.tokens == "subwords":
+            return SentimentAssets(ReviewSubwords.fit(texts, config.vocabulary_size), corpus.labels)
         vocabulary = WordVocabulary.fit(count_words(texts), config.vocabulary_size, minimum_count=2)
         return SentimentAssets(vocabulary, corpus.labels)
 
     def write_assets(self, assets: "SentimentAssets", folder: Path) -> None:
-        """Writes `vocabulary.json` and `labels.json`."""
+        """Writes vocabulary and labels."""
         assets.write(folder)
 
     def read_assets(self, folder: Path) -> "SentimentAssets":

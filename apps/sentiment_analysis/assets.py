@@ -3,8 +3,12 @@
 import dataclasses
 from pathlib import Path
 
+from apps.sentiment_analysis.subwords import ReviewSubwords
 from shared import runs
+from shared.subwords import SubwordTokenizer
 from shared.text import WordVocabulary
+
+SUBWORDS = "subwords.model"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -12,18 +16,22 @@ class SentimentAssets:
     """Fitted on train, the temperature on validation.
 
     Attributes:
-        vocabulary: The words.
+        vocabulary: The words, or subwords.
         labels: Names of the classes; of two, the last is the positive one.
         temperature: By which logits are divided before they become probabilities (Guo et al. 2017).
     """
 
-    vocabulary: WordVocabulary
+    vocabulary: WordVocabulary | ReviewSubwords
     labels: tuple[str, ...]
     temperature: float = 1.0
 
     def write(self, folder: Path) -> None:
-        """Writes `vocabulary.json` and `labels.json`."""
-        runs.write_json(folder / "vocabulary.json", {"words": self.vocabulary.words})
+        """Writes `vocabulary.json` or `subwords.model`, and `labels.json`."""
+        if isinstance(self.vocabulary, ReviewSubwords):
+            with runs.atomically(folder / SUBWORDS) as temporary:
+                temporary.write_bytes(self.vocabulary.tokenizer.model)
+        else:
+            runs.write_json(folder / "vocabulary.json", {"words": self.vocabulary.words})
         runs.write_json(folder / "labels.json", {"labels": list(self.labels)})
 
     @classmethod
@@ -31,7 +39,21 @@ class SentimentAssets:
         """Reads them, and `temperature.json`, which is written when training has ended."""
         temperature = folder / "temperature.json"
         return cls(
-            WordVocabulary(runs.read_json(folder / "vocabulary.json")["words"]),
+            read_vocabulary(folder),
             tuple(runs.read_json(folder / "labels.json")["labels"]),
             float(runs.read_json(temperature)["temperature"]) if temperature.exists() else 1.0,
         )
+
+
+def read_vocabulary(folder: Path) -> WordVocabulary | ReviewSubwords:
+    """What a folder of assets has: words or subwords.
+
+    Raises:
+        ValueError: The file is damaged.
+    """
+    if not (folder / SUBWORDS).exists():
+        return WordVocabulary(runs.read_json(folder / "vocabulary.json")["words"])
+    try:
+        return ReviewSubwords(SubwordTokenizer((folder / SUBWORDS).read_bytes()))
+    except RuntimeError as error:
+        raise ValueError(f"{SUBWORDS}: {error}") from None

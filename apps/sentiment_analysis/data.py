@@ -11,6 +11,7 @@ import tqdm
 from sklearn.model_selection import train_test_split
 
 from apps.sentiment_analysis.reviews import Rows, read_reviews
+from apps.sentiment_analysis.subwords import ReviewSubwords
 from shared import sources
 from shared.caching import cached_arrays
 from shared.errors import InputError
@@ -170,7 +171,9 @@ def _split(source: str, rows: Rows, fraction: float, seed: int) -> tuple[Rows, R
     return parts
 
 
-def encode_all(texts: Sequence[bytes], vocabulary: WordVocabulary, batch_size: int = 256) -> list[np.ndarray]:
+def encode_all(
+    texts: Sequence[bytes], vocabulary: WordVocabulary | ReviewSubwords, batch_size: int = 256
+) -> list[np.ndarray]:
     """Ids of the words of raw texts, computed once for the same texts and vocabulary.
 
     Args:
@@ -188,7 +191,10 @@ def encode_all(texts: Sequence[bytes], vocabulary: WordVocabulary, batch_size: i
             return ids.flat_values, ids.row_lengths()
 
         batches = tf.data.Dataset.from_tensor_slices(list(texts)).batch(batch_size)
-        encoded = batches.map(encode, tf.data.AUTOTUNE).prefetch(2).as_numpy_iterator()
+        if isinstance(vocabulary, ReviewSubwords):
+            encoded = vocabulary.encode_batches(batches)
+        else:
+            encoded = batches.map(encode, tf.data.AUTOTUNE).prefetch(2).as_numpy_iterator()
         with tqdm.tqdm(total=len(texts), desc="encoding", unit="review", delay=2, leave=False, disable=None) as bar:
             parts = []
             for ids, lengths in encoded:
@@ -198,6 +204,5 @@ def encode_all(texts: Sequence[bytes], vocabulary: WordVocabulary, batch_size: i
 
     if not texts:
         return []
-    words = sources.fingerprint(vocabulary.words)
-    stored = cached_arrays(f"{ENCODING}-{sources.fingerprint(texts)}-{words}", compute)
+    stored = cached_arrays(f"{ENCODING}-{sources.fingerprint(texts)}-{vocabulary.fingerprint}", compute)
     return np.split(stored["ids"], np.cumsum(stored["lengths"])[:-1])

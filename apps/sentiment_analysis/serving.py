@@ -8,7 +8,7 @@ import tensorflow as tf
 from apps.sentiment_analysis.assets import SentimentAssets
 from apps.sentiment_analysis.model import SentimentClassifier
 from shared.gradients.attribution import integrated_gradients
-from shared.text import PADDING, UNKNOWN, clip_length, normalise, split_words
+from shared.text import PADDING, UNKNOWN, clip_length
 
 if TYPE_CHECKING:
     from apps.sentiment_analysis.application import SentimentConfig
@@ -87,9 +87,9 @@ class SentimentAnalyser(tf.Module):
 
     def _read(self, text: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Ids int32 [N, T] and words string [N, T] of raw reviews."""
-        words = clip_length(split_words(normalise(text)), self._longest, self._keep)
-        ids = self._vocabulary.lookup(words).to_tensor(PADDING)
-        tokens = words.to_tensor("")
+        found = self._vocabulary.encode_with_surfaces(text)
+        ids, words = (clip_length(each, self._longest, self._keep) for each in found)
+        ids, tokens = ids.to_tensor(PADDING), words.to_tensor("")
         missing = tf.maximum(1 - tf.shape(ids)[1], 0)
         ids = tf.pad(ids, [[0, 0], [0, missing]])
         tokens = tf.pad(tokens, [[0, 0], [0, missing]], constant_values="")

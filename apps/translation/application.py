@@ -42,8 +42,8 @@ class TranslationConfig(TrainingConfig):
     """Sentence pairs of a batch, at most."""
     batch_tokens: Size = 2048
     """Tokens of a batch, padding included: rows times the longest side of a pair."""
-    longest: Size = 100
-    """Subwords of a sentence, at most: longer pairs are not learnt from, longer texts are translated in parts."""
+    longest: Size = 60
+    """Subwords of a pair that is learnt from, at most; longer texts are translated sentence by sentence."""
     subwords: Literal["unigram", "bpe"] = "unigram"
     """How text is divided: a unigram language model or byte pair encoding, one for both languages."""
     vocabulary_size: Annotated[int, Field(ge=8, lt=2**31)] = 8000

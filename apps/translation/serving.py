@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 N_BEST = 5  # at most, of the signature `n_best`
 
+SENTENCE_END = r"([.!?…]+[\"'”»)\]]* |[。！？]+[”」』]*)"
+"""Of languages with spaces, what stands before one: a mark inside of a word ends nothing."""
+
 _TEXT = tf.TensorSpec([None], tf.string)
 
 
@@ -27,21 +30,21 @@ class Source(NamedTuple):
         surfaces: string [parts, time], what of the text each id stands for.
         row: int64 [parts], the sentence that a part is of; a batch of none has one.
         rows: Sentences.
-        empty: bool [rows], where there is nothing to translate; with one row at least.
+        blank: bool [parts], where there is nothing to translate.
     """
 
     ids: tf.Tensor
     surfaces: tf.Tensor
     row: tf.Tensor
     rows: tf.Tensor
-    empty: tf.Tensor
+    blank: tf.Tensor
 
 
 class Translator(tf.Module):
     """Translates sentences by beam search, each by itself: an answer does not depend on what is beside it.
 
-    A text of more than `longest` subwords is read in parts of equal length, whose translations follow one another, so
-    that nothing is left out. An empty text has an empty translation. What no subword covers is copied from where the
+    A text of more than `longest` subwords is translated sentence by sentence, and sentences that are longer still in
+    parts of equal length. An empty text has an empty translation. What no subword covers is copied from where the
     attention is when the model says that it does not know a word (Luong et al. 2015).
 
     Args:
@@ -102,7 +105,7 @@ class Translator(tf.Module):
         source = self._read(text)
         found = self._search(source)
         translations, scores = self._joined(source, found, 0)
-        lengths = tf.where(tf.gather(source.empty, source.row), 0, found.lengths[:, 0])
+        lengths = tf.where(source.blank, 0, found.lengths[:, 0])
         tokens = self._subwords.pieces(_ragged(found.symbols[:, 0], lengths)).to_tensor("")
         read = tf.reduce_sum(tf.cast(source.ids != PADDING, tf.int32), axis=1)
         source_tokens = self._subwords.pieces(_ragged(source.ids, read)).to_tensor("")
@@ -119,20 +122,25 @@ class Translator(tf.Module):
     def _read(self, text: tf.Tensor) -> Source:
         # A batch of none would leave nothing to stack: it is read as one empty text.
         nothing = tf.fill([tf.maximum(1 - tf.size(text), 0)], "")
-        ids, surfaces = self._subwords.encode_with_surfaces(tf.concat([text, nothing], axis=0))
-        counts = ids.row_lengths()
-        parts = tf.maximum(-(-counts // self._longest), 1)
-        row = tf.repeat(tf.range(tf.size(counts), dtype=tf.int64), parts)
-        # Parts of one text differ in length by one at most.
-        place = tf.ragged.range(parts).flat_values
-        whole, count = tf.gather(parts, row), tf.gather(counts, row)
-        begin, end = place * count // whole, (place + 1) * count // whole
-        ids = tf.RaggedTensor.from_row_lengths(ids.flat_values, end - begin)
-        surfaces = tf.RaggedTensor.from_row_lengths(surfaces.flat_values, end - begin)
-        end_ids = tf.RaggedTensor.from_tensor(tf.fill([tf.size(row), 1], END))
-        end_surfaces = tf.RaggedTensor.from_tensor(tf.fill([tf.size(row), 1], ""))
-        ids, surfaces = tf.concat([ids, end_ids], axis=1), tf.concat([surfaces, end_surfaces], axis=1)
-        return Source(ids.to_tensor(PADDING), surfaces.to_tensor(""), row, tf.size(text), counts == 0)
+        sentences = self._sentences(tf.concat([text, nothing], axis=0))
+        ids, surfaces = self._subwords.encode_with_surfaces(sentences.flat_values)
+        parts = tf.maximum(-(-ids.row_lengths() // self._longest), 1)
+        sentence = tf.repeat(tf.range(tf.size(parts)), parts)
+        # Parts of one sentence differ in length by one at most.
+        place, whole = tf.ragged.range(parts).flat_values, tf.gather(parts, sentence)
+        count = tf.gather(ids.row_lengths(), sentence)
+        lengths = (place + 1) * count // whole - place * count // whole
+        ids = _closed(ids.flat_values, lengths, END)
+        surfaces = _closed(surfaces.flat_values, lengths, "")
+        row = tf.gather(sentences.value_rowids(), sentence)
+        return Source(ids.to_tensor(PADDING), surfaces.to_tensor(""), row, tf.size(text), lengths == 0)
+
+    def _sentences(self, text: tf.Tensor) -> tf.RaggedTensor:
+        """Sentences of texts string [N]: string [N, None], a text itself unless it is too long."""
+        too_long = self._subwords.encode(text).row_lengths() > self._longest
+        text = tf.strings.regex_replace(text, r"\s+", " ")
+        divided = tf.strings.regex_replace(text, SENTENCE_END, "\\1\n")
+        return tf.strings.split(tf.where(too_long, divided, text), "\n")
 
     def _search(self, source: Source, count: int = 1) -> Hypotheses:
         models = self._models()
@@ -165,22 +173,26 @@ class Translator(tf.Module):
 
     def _joined(self, source: Source, found: Hypotheses, place: int) -> tuple[tf.Tensor, tf.Tensor]:
         """The hypothesis at a place of every text, its parts one after the other, and the mean log-probability."""
-        symbols, lengths = found.symbols[:, place], found.lengths[:, place]
+        symbols, lengths = found.symbols[:, place], tf.where(source.blank, 0, found.lengths[:, place])
         looked = tf.argmax(found.attention[:, place], axis=-1, output_type=tf.int32)
         copied = tf.gather(source.surfaces, looked, batch_dims=1)
         parts = self._subwords.decode(_ragged(symbols, lengths), _ragged(copied, lengths))
-        joined = tf.RaggedTensor.from_value_rowids(parts, source.row)
-        joined = tf.strings.strip(tf.strings.reduce_join(joined, separator=" ", axis=1))
-        total = tf.math.segment_sum(found.log_probabilities[:, place], source.row)
-        tokens = tf.math.segment_sum(lengths + 1, source.row)
-        scores = tf.maximum(total / tf.cast(tokens, tf.float32), -1e30)
-        joined, scores = tf.where(source.empty, "", joined), tf.where(source.empty, 0.0, scores)
-        return joined[: source.rows], scores[: source.rows]
+        joined = tf.strings.reduce_join(tf.RaggedTensor.from_value_rowids(parts, source.row), separator=" ", axis=1)
+        total = tf.math.segment_sum(tf.where(source.blank, 0.0, found.log_probabilities[:, place]), source.row)
+        tokens = tf.math.segment_sum(tf.where(source.blank, 0, lengths + 1), source.row)
+        scores = tf.maximum(total / tf.cast(tf.maximum(tokens, 1), tf.float32), -1e30)
+        return tf.strings.strip(joined)[: source.rows], scores[: source.rows]
 
 
 def longest_translation(read: tf.Tensor) -> tf.Tensor:
     """The most subwords of a translation: int32 [N], given those that were read."""
     return read + read // 2 + 10
+
+
+def _closed(values: tf.Tensor, lengths: tf.Tensor, end: int | str) -> tf.RaggedTensor:
+    """Rows of so many values, and an end after each."""
+    ends = tf.RaggedTensor.from_tensor(tf.fill([tf.size(lengths), 1], end))
+    return tf.concat([tf.RaggedTensor.from_row_lengths(values, lengths), ends], axis=1)
 
 
 def _ragged(ids: tf.Tensor, lengths: tf.Tensor) -> tf.RaggedTensor:

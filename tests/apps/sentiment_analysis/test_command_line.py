@@ -102,3 +102,14 @@ def test_other_classes_are_refused(sentiment_analysis, tiny_sentiment_run):
     run = shutil.copytree(tiny_sentiment_run, "run")
     assert "knows bad, good" in sentiment_analysis.refused("evaluate", run, "--data", "other.csv")
     assert "say --explain too" in sentiment_analysis.refused("predict", run, "a", "--html", "x.html")
+
+
+def test_reviews_can_be_read_as_subwords(sentiment_analysis, tiny_reviews, tiny_flags):
+    words = ["--tokens", "subwords", "--vocabulary-size", 60, "--pretraining-steps", 5, "--out", "run"]
+    assert sentiment_analysis("train", "--data", tiny_reviews, *tiny_flags, *words).status == 0
+    answer = sentiment_analysis("predict", "run", "--explain", "--json", "the cake was lovely")
+    (found,) = json.loads(answer.output)["answers"]
+    assert found["label"] == "good"
+    assert "".join(found["tokens"]).replace("\u2581", "") == "thecakewaslovely"
+    Path("run/assets/subwords.model").write_bytes(b"broken")
+    assert "damaged" in sentiment_analysis.refused("predict", "run", "a")

@@ -1,6 +1,7 @@
 """Sentences of a small grammar in two languages of our own making, and a run trained on them."""
 
 import random
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -43,17 +44,20 @@ def write_pairs(folder: Path, count: int = 400, seed: int = 0) -> Path:
 
 
 @pytest.fixture(scope="session")
-def tiny_pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def tiny_pairs(made_once: Callable[..., Path]) -> Path:
     """A few hundred pairs of sentences."""
-    return write_pairs(tmp_path_factory.mktemp("tiny-pairs"))
+    return made_once("tiny-pairs", write_pairs) / "pairs"
 
 
 @pytest.fixture(scope="session")
-def tiny_translation_run(tmp_path_factory: pytest.TempPathFactory, tiny_pairs: Path) -> Path:
+def tiny_translation_run(made_once: Callable[..., Path], tiny_pairs: Path) -> Path:
     """The folder of a finished run. Do not write to it."""
-    out = tmp_path_factory.mktemp("tiny-translation-run") / "run"
-    assert main(APPLICATION, ["train", "--data", str(tiny_pairs), *FLAGS.split(), "--out", str(out), "--debug"]) == 0
-    return out
+
+    def train(folder: Path) -> None:
+        words = ["train", "--data", str(tiny_pairs), *FLAGS.split(), "--out", str(folder / "run"), "--debug"]
+        assert main(APPLICATION, words) == 0
+
+    return made_once("tiny-translation-run", train) / "run"
 
 
 @pytest.fixture(scope="session")
