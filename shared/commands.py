@@ -39,7 +39,7 @@ def evaluate(
     folder = run
     if others:
         folder = run.stage("ensemble")
-        folder.make_folders()
+        folder.plots.mkdir(parents=True, exist_ok=True)
     result = application.evaluate(trained, corpus, folder)
     metrics = {
         "application": application.name,
@@ -50,7 +50,7 @@ def evaluate(
         "train_seconds": record.get("train_seconds", 0.0),
         "metrics": dict(result.metrics),
         "baselines": {name: dict(values) for name, values in result.baselines.items()},
-        "details": dict(result.details) | _gradients(record),
+        "details": dict(result.details) | _gradients(record) | ({"ensemble": [name, *others]} if others else {}),
     }
     write_json(folder.path / "metrics.json", metrics)
     if as_json:
@@ -59,7 +59,8 @@ def evaluate(
         console = rich.console.Console()
         console.print(metrics_table(metrics))
         for name, value in metrics["details"].items():
-            console.print(f"{name}: {value:.4f}" if isinstance(value, float) else f"{name}: {value}", highlight=False)
+            shown = f"{value:.4f}" if isinstance(value, float) else value
+            console.print(f"{name}: {shown}", markup=False, highlight=False)
         note(f"written: {folder.path / 'metrics.json'}, pictures in {folder.plots}")
     return metrics
 
@@ -120,7 +121,10 @@ def predict(
 
 def _write_answers(path: Path, answers: Iterable[dict[str, Any]]) -> int:
     count = 0
-    with atomically(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+    with (
+        atomically(path) as temporary,
+        temporary.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file,
+    ):
         for count, answer in enumerate(answers, 1):
             if path.suffix == ".jsonl":
                 file.write(json.dumps(answer, ensure_ascii=False) + "\n")
@@ -128,13 +132,16 @@ def _write_answers(path: Path, answers: Iterable[dict[str, Any]]) -> int:
             writer = csv.DictWriter(file, fieldnames=list(answer))
             if count == 1:
                 writer.writeheader()
-            writer.writerow(answer)
+            several = {
+                key: json.dumps(value, ensure_ascii=False) for key, value in answer.items() if type(value) is list
+            }
+            writer.writerow(answer | several)
     return count
 
 
 def standard_input() -> Iterator[str]:
     """Lines of standard input without their line ends, as they come; bytes that are not UTF-8 are replaced."""
-    for line in io.TextIOWrapper(sys.stdin.buffer, encoding="utf-8-sig", errors="replace"):
+    for line in io.TextIOWrapper(sys.stdin.buffer, encoding="utf-8-sig", errors="replace", newline="\n"):
         yield line.rstrip("\r\n")
 
 
@@ -143,6 +150,6 @@ def export(application: Application, name: str, to: Path, others: Sequence[str] 
     from shared.serving.export import export_run
 
     run = open_run(application.name, name)
-    path = export_run(application, run, load_ensemble(application, run, others), to)
+    path = export_run(application, run, load_ensemble(application, run, others), to, others)
     print(path)  # noqa: T201
     return path

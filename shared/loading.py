@@ -65,6 +65,8 @@ def load_ensemble(application: Application, run: Run, others: Sequence[str]) -> 
     trained, models = load(application, run), []
     for name in others:
         other = open_run(application.name, name)
+        if other.read_record()["data"]["fingerprint"] != run.read_record()["data"]["fingerprint"]:
+            raise InputError(f"{other.path} was trained on other data than {run.path}, or on another division of it")
         files = sorted(path.name for path in run.assets.iterdir())
         matching, _, _ = filecmp.cmpfiles(run.assets, other.assets, files, shallow=False)
         if sorted(matching) != files:

@@ -117,7 +117,7 @@ class Run:
         return self.path / "logs"
 
     def stage(self, name: str) -> "Run":
-        """Where a training before the main one is kept, in the same layout but for `config.json`."""
+        """Where a training before the main one is kept, or what several runs are together: this layout, in part."""
         return Run(self.path / "stages" / name)
 
     def make_folders(self) -> None:

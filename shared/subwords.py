@@ -1,6 +1,7 @@
 """Subwords: learnt by SentencePiece, applied in the graph by TF.Text, so that a served model reads as training did."""
 
 import io
+import threading
 from collections.abc import Iterable, Sequence
 from typing import Literal
 
@@ -20,6 +21,8 @@ SPACE = "\u2581"
 COVERAGE = 0.9999  # of the characters: the rarest become unknown ones, which a model then has seen
 SENTENCES = 2_000_000  # that pieces are learnt from; of more, a sample
 
+_SAMPLING = threading.Lock()
+
 Kind = Literal["unigram", "bpe"]
 
 
@@ -32,12 +35,17 @@ class SubwordTokenizer(tf.Module):
 
     Args:
         model: What SentencePiece learnt, serialised; all there is to save.
+
+    Raises:
+        RuntimeError: It is damaged.
     """
 
     def __init__(self, model: bytes):
         super().__init__()
         self.model = model
         self._processor = sentencepiece.SentencePieceProcessor(model_proto=model)
+        if not self._processor.get_piece_size():
+            raise RuntimeError("it has no pieces")
         self._made: tensorflow_text.SentencepieceTokenizer | None = None
         self._pieces = np.array([self._processor.id_to_piece(i) for i in range(len(self))], dtype=object)
 
@@ -111,7 +119,7 @@ class SubwordTokenizer(tf.Module):
         """
         pieces = self.pieces(ids)
         special = ids.flat_values <= END
-        replaced = tf.fill(tf.shape(special), "") if unknown is None else tf.strings.join([SPACE, unknown.flat_values])
+        replaced = tf.fill(tf.shape(special), "") if unknown is None else unknown.flat_values
         replaced = tf.where(ids.flat_values == UNKNOWN, replaced, "")
         flat = tf.where(special, replaced, pieces.flat_values)
         joined = tf.strings.reduce_join(ids.with_flat_values(flat), axis=-1)
@@ -136,8 +144,11 @@ class SubwordTokenizer(tf.Module):
         Returns:
             int32 [pieces] each.
         """
-        sentencepiece.set_random_generator_seed(seed)  # of this thread, as the encoding is
-        sampled = self._processor.encode(list(texts), enable_sampling=True, nbest_size=-1, alpha=alpha, num_threads=1)
+        with _SAMPLING:  # the seed belongs to SentencePiece, not to this tokenizer
+            sentencepiece.set_random_generator_seed(seed)
+            sampled = self._processor.encode(
+                list(texts), enable_sampling=True, nbest_size=-1, alpha=alpha, num_threads=1
+            )
         return [np.array(ids, np.int32) for ids in sampled]
 
 

@@ -37,7 +37,7 @@ class SentimentConfig(TrainingConfig):
     vocabulary_size: Size = 30_000
     """Words that are known, the most frequent of train; or subwords."""
     longest: Size = 400
-    """Words of a review that are read."""
+    """Words, or subwords, of a review that are read."""
     keep: Literal["head", "tail", "both"] = "both"
     """Which words of a longer review: its beginning, its end, or half of each."""
     embedding_units: Size = 128
@@ -139,7 +139,10 @@ class SentimentAnalysis(application.Application[SentimentConfig, "Corpus", "Sent
 
         if config.pretrained:
             pretrained = runs.open_run(self.name, config.pretrained)
-            return SentimentAssets(read_vocabulary(pretrained.assets), corpus.labels)
+            vocabulary = read_vocabulary(pretrained.assets)
+            if isinstance(vocabulary, ReviewSubwords) != (config.tokens == "subwords"):
+                raise InputError(f"the language model of {pretrained.path} reads something else; say its --tokens")
+            return SentimentAssets(vocabulary, corpus.labels)
         texts = corpus.train.texts + (corpus.unlabelled if config.pretraining_steps else [])
         if config.tokens == "subwords":
             return SentimentAssets(ReviewSubwords.fit(texts, config.vocabulary_size), corpus.labels)

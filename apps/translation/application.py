@@ -62,7 +62,7 @@ class TranslationConfig(TrainingConfig):
     """Layers that write; the lowest attends."""
     decoder: Literal["conditional", "bahdanau", "luong"] = "conditional"
     """When a step attends: between two transitions, before the recurrent layers, or after them."""
-    attention: Literal["", "bahdanau", "luong_dot", "luong_general", "multi_head"] = ""
+    attention: Literal["", "bahdanau", "luong_general", "multi_head"] = ""
     """How it attends; by default as in the paper of the decoder."""
     input_feeding: bool = False
     """Whether a luong decoder also reads what the step before it attended to."""
@@ -143,10 +143,19 @@ class Translation(application.Application[TranslationConfig, "Corpus", "Translat
     def fit_assets(self, corpus: "Corpus", config: TranslationConfig) -> "TranslationAssets":
         """Subwords of both sides of the train part."""
         from apps.translation.assets import TranslationAssets
+        from apps.translation.batches import encoded, short_enough
+        from shared.loading import note
         from shared.subwords import SubwordTokenizer
 
         texts = [*corpus.train.sources, *corpus.train.targets]
-        return TranslationAssets(SubwordTokenizer.fit(texts, config.vocabulary_size, config.subwords))
+        assets = TranslationAssets(SubwordTokenizer.fit(texts, config.vocabulary_size, config.subwords))
+        for name, part in (("train", corpus.train), ("validation", corpus.validation)):
+            kept = len(short_enough(encoded(part, assets.subwords), config.longest))
+            if not kept:
+                raise InputError(f"no {name} pair has at most {config.longest} subwords a side; raise --longest")
+            if kept < len(part):
+                note(f"left out of {name}: {len(part) - kept:,} pairs with more than {config.longest} subwords a side")
+        return assets
 
     def write_assets(self, assets: "TranslationAssets", folder: Path) -> None:
         """Writes `subwords.model`."""
@@ -170,21 +179,24 @@ class Translation(application.Application[TranslationConfig, "Corpus", "Translat
 
         if config.input_feeding and config.decoder != "luong":
             raise InputError("only a luong decoder has input feeding; say --decoder luong, or --no-input-feeding")
-        model = TranslationModel(
-            vocabulary_size=len(assets.subwords),
-            embedding_units=config.embedding_units,
-            cell=config.cell,
-            units=config.units,
-            encoder_layers=config.encoder_layers,
-            decoder_layers=config.decoder_layers,
-            decoder=config.decoder,
-            attention=config.attention,
-            input_feeding=config.input_feeding,
-            word_dropout=config.word_dropout,
-            embedding_dropout=config.embedding_dropout,
-            context_dropout=config.context_dropout,
-            output_dropout=config.output_dropout,
-        )
+        try:
+            model = TranslationModel(
+                vocabulary_size=len(assets.subwords),
+                embedding_units=config.embedding_units,
+                cell=config.cell,
+                units=config.units,
+                encoder_layers=config.encoder_layers,
+                decoder_layers=config.decoder_layers,
+                decoder=config.decoder,
+                attention=config.attention,
+                input_feeding=config.input_feeding,
+                word_dropout=config.word_dropout,
+                embedding_dropout=config.embedding_dropout,
+                context_dropout=config.context_dropout,
+                output_dropout=config.output_dropout,
+            )
+        except ValueError as error:  # units that heads cannot share
+            raise InputError(f"{error}; change --units") from None
         model.build()
         return model
 
@@ -206,7 +218,11 @@ class Translation(application.Application[TranslationConfig, "Corpus", "Translat
             config.target,
             attended(translator, corpus.test.sources[:4]),
             run.plots,
-            {"beam_width": config.beam_width, "length_penalty": config.length_penalty},
+            {
+                "beam_width": config.beam_width,
+                "length_penalty": config.length_penalty,
+                "coverage_penalty": config.coverage_penalty,
+            },
             config.source,
         )
 

@@ -1,6 +1,6 @@
 """Batches of sentence pairs by their number of tokens."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,15 +22,32 @@ _SIGNATURE = ({"source": _TEXT, "target": _TEXT}, _TEXT, _WEIGHTS)
 
 
 def translation_datasets(corpus: Corpus, subwords: SubwordTokenizer, config: "TranslationConfig") -> Datasets:
-    """Train in batches of so many tokens, another order and other subwords each pass; validation by length."""
-    train, validation = short_enough(corpus.train, subwords, config), encoded(corpus.validation, subwords)
-    validation = tuple([ids[: config.longest] for ids in side] for side in validation)
-    lengths = longer_side(encoded(train, subwords))
-    batches = batches_of_tokens(lengths, config.batch_tokens, config.batch_size, seed=0)
+    """Train in batches of so many tokens, another order and other subwords each pass; validation by length.
+
+    Pairs with a side of more than `longest` subwords are in neither.
+    """
+    train, validation = encoded(corpus.train, subwords), encoded(corpus.validation, subwords)
+    kept, lengths = short_enough(train, config.longest), longer_side(train)
+    chosen = short_enough(validation, config.longest)
+    sampled = config.subword_sampling > 0
+
+    def sides(turn: int) -> Encoded:
+        if not sampled:
+            return train
+        seed = config.seed + 10_007 * turn
+        return (
+            subwords.sample_all(corpus.train.sources, config.subword_sampling, seed),
+            subwords.sample_all(corpus.train.targets, config.subword_sampling, seed + 1),
+        )
+
+    def order(turn: int) -> list[np.ndarray]:
+        seed = config.seed + 10_007 * turn
+        return [kept[index] for index in batches_of_tokens(lengths[kept], config.batch_tokens, config.batch_size, seed)]
+
     return Datasets(
-        train=lambda first: train_batches(train, subwords, lengths, config, first),
-        steps_per_pass=len(batches),
-        validation=ordered_batches(validation, config),
+        train=lambda first: train_batches(sides, order, first),
+        steps_per_pass=len(order(0)),
+        validation=ordered_batches(tuple([side[i] for i in chosen] for side in validation), config),
     )
 
 
@@ -44,37 +61,27 @@ def longer_side(pairs: Encoded) -> np.ndarray:
     return np.array([max(len(source), len(target)) + 1 for source, target in zip(*pairs, strict=True)])
 
 
-def short_enough(pairs: Pairs, subwords: SubwordTokenizer, config: "TranslationConfig") -> Pairs:
-    """The pairs neither side of which is longer than `longest`."""
-    kept = longer_side(encoded(pairs, subwords)) <= config.longest + 1
-    rows = [row for row, keep in zip(zip(pairs.sources, pairs.targets, strict=True), kept, strict=True) if keep]
-    return Pairs([source for source, _ in rows], [target for _, target in rows])
+def short_enough(pairs: Encoded, longest: int) -> np.ndarray:
+    """Which pairs have at most so many ids a side, marks not counted: indices, int [kept]."""
+    return np.flatnonzero(longer_side(pairs) <= longest + 1)
 
 
 def train_batches(
-    pairs: Pairs, subwords: SubwordTokenizer, lengths: np.ndarray, config: "TranslationConfig", first: int
+    sides: Callable[[int], Encoded], order: Callable[[int], list[np.ndarray]], first: int
 ) -> tf.data.Dataset:
     """Endless batches from a step on.
 
     Args:
-        pairs: To learn from.
-        subwords: Applied anew in each pass, at random where `subword_sampling` asks for it.
-        lengths: Of the longer sides, when nothing is random: int [pairs].
-        config: Says how many tokens a batch has.
+        sides: From the number of a pass over the data to the ids of all pairs in it.
+        order: From the same to the indices of the pairs of each batch, as many batches in every pass.
         first: Step of the first batch.
     """
-    plain = None if config.subword_sampling else encoded(pairs, subwords)
 
     def batches() -> Iterator[tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]]:
-        turn, skipped = divmod(first, len(batches_of_tokens(lengths, config.batch_tokens, config.batch_size, seed=0)))
+        turn, skipped = divmod(first, len(order(0)))
         while True:
-            seed = config.seed + 10_007 * turn
-            sources, targets = plain or (
-                subwords.sample_all(pairs.sources, config.subword_sampling, seed),
-                subwords.sample_all(pairs.targets, config.subword_sampling, seed + 1),
-            )
-            order = batches_of_tokens(lengths, config.batch_tokens, config.batch_size, seed)
-            for index in order[skipped:]:
+            sources, targets = sides(turn)
+            for index in order(turn)[skipped:]:
                 yield batch([sources[i] for i in index], [targets[i] for i in index])
             turn, skipped = turn + 1, 0
 

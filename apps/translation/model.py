@@ -26,12 +26,12 @@ class TranslationModel(keras.Model):
     Args:
         vocabulary_size: Subwords, special ids included.
         embedding_units: Width of the embedding.
-        cell: `gru` or `lstm`.
+        cell: `gru`, `lstm`, …
         units: Width of a recurrent layer, in each direction.
         encoder_layers: Bidirectional layers.
         decoder_layers: Layers, of which the lowest attends.
         decoder: `conditional`, `bahdanau` or `luong`.
-        attention: `bahdanau`, `luong_general`, …; "" for the decoder's own.
+        attention: `bahdanau`, `luong_general` or `multi_head`; "" for the decoder's own.
         input_feeding: Whether a `luong` decoder reads its last output too.
         word_dropout: Rate at which subwords are dropped.
         embedding_dropout: Rate of the embedding's features, dropped at all steps of a sentence alike.
@@ -147,6 +147,8 @@ class TranslationModel(keras.Model):
         """
         embedded = self._embed(symbols[:, None])[:, 0]
         output, states, weights = self.network.step(embedded, states, memory)
+        if len(weights.shape) == 3:  # of several heads
+            weights = ops.mean(weights, axis=1)
         return self._logits(output), states, weights
 
     def get_config(self) -> dict[str, Any]:

@@ -34,10 +34,11 @@ def translate_all(translator: Translator, texts: Sequence[str]) -> list[str]:
 
 
 def attended(translator: Translator, texts: Sequence[str]) -> list[tuple[list[str], list[str], np.ndarray]]:
-    """Source tokens, tokens and weights [tokens, source tokens] of sentences, to draw."""
+    """Source tokens, tokens and weights [tokens, source tokens] of sentences, to draw; none of what is empty."""
     found = {name: value.numpy() for name, value in translator.attention(tf.constant(list(texts))).items()}
     drawn = []
     for source, target, weights in zip(found["source_tokens"], found["tokens"], found["weights"], strict=True):
         read, written = ([token.decode() for token in tokens if token] for tokens in (source, target))
-        drawn.append((read, written, weights[: len(written), : len(read)]))
+        if read and written:
+            drawn.append((read, written, weights[: len(written), : len(read)]))
     return drawn

@@ -34,7 +34,7 @@ def evaluate(
     attention: Sequence[tuple[list[str], list[str], np.ndarray]],
     plots_folder: Path,
     details: Mapping[str, Any],
-    source_language: str = "en",
+    source_language: str,
 ) -> Evaluation:
     """Measures translations of the test part beside the baselines, the dictionary fitted on the train part.
 

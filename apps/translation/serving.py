@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from apps.translation.application import TranslationConfig
 
 N_BEST = 5  # at most, of the signature `n_best`
+PARTS = 128  # of texts that are searched together
+LEAST = -1e30  # the score of a translation that the search did not find
 
 SENTENCE_END = r"([.!?…]+[\"'”»)\]]* |[。！？]+[”」』]*)"
 """Of languages with spaces, what stands before one: a mark inside of a word ends nothing."""
@@ -74,24 +76,18 @@ class Translator(tf.Module):
         Returns:
             `translation` string [N]; `score` float32 [N], the mean log-probability a token, the end counted.
         """
-        source = self._read(text)
-        found = self._search(source)
-        translations, scores = self._joined(source, found, 0)
-        return {"translation": translations, "score": scores}
+        translations, scores = self._translations(self._read(text), 1)
+        return {"translation": translations[:, 0], "score": scores[:, 0]}
 
     @tf.function(input_signature=[_TEXT], autograph=False)
     def n_best(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
         """Translates sentences string [N] in several ways.
 
         Returns:
-            `translations` string [N, K], the best first; `scores` float32 [N, K]: K is the width of the beam, at most
-            5. Where the search found fewer, the rest are "" with a score of -1e30.
+            `translations` string [N, K] in the order of the search, the best first; `scores` float32 [N, K], their mean
+            log-probabilities: K is the width of the beam, at most 5. Where the search found fewer, a score is -1e30.
         """
-        source = self._read(text)
-        count = min(N_BEST, self._beam_width)
-        found = self._search(source, count)
-        joined = [self._joined(source, found, place) for place in range(count)]
-        translations, scores = (tf.stack(each, axis=1) for each in zip(*joined, strict=True))
+        translations, scores = self._translations(self._read(text), min(N_BEST, self._beam_width))
         return {"translations": translations, "scores": scores}
 
     @tf.function(input_signature=[_TEXT], autograph=False)
@@ -103,8 +99,8 @@ class Translator(tf.Module):
             `weights` float32 [N, S, T], that of each source token when a token was written.
         """
         source = self._read(text)
-        found = self._search(source)
-        translations, scores = self._joined(source, found, 0)
+        found = self._search(source, 1)
+        translations, scores = self._joined(source, *self._written(source, found))
         lengths = tf.where(source.blank, 0, found.lengths[:, 0])
         tokens = self._subwords.pieces(_ragged(found.symbols[:, 0], lengths)).to_tensor("")
         read = tf.reduce_sum(tf.cast(source.ids != PADDING, tf.int32), axis=1)
@@ -112,8 +108,8 @@ class Translator(tf.Module):
         weights = found.attention[:, 0, : tf.shape(tokens)[1], : tf.shape(source_tokens)[1]]
         first = tf.searchsorted(source.row, tf.range(source.rows, dtype=tf.int64))  # part of each text
         return {
-            "translation": translations,
-            "score": scores,
+            "translation": translations[:, 0],
+            "score": scores[:, 0],
             "source_tokens": tf.gather(source_tokens, first),
             "tokens": tf.gather(tokens, first),
             "weights": tf.gather(weights, first),
@@ -142,7 +138,23 @@ class Translator(tf.Module):
         divided = tf.strings.regex_replace(text, SENTENCE_END, "\\1\n")
         return tf.strings.split(tf.where(too_long, divided, text), "\n")
 
-    def _search(self, source: Source, count: int = 1) -> Hypotheses:
+    def _translations(self, source: Source, count: int) -> tuple[tf.Tensor, tf.Tensor]:
+        """The best translations of texts and their scores, [N, count]; some parts at a time, to bound the memory."""
+        parts = tf.shape(source.ids)[0]
+        rounds = (parts + PARTS - 1) // PARTS
+        kinds = ((tf.string, [None, count]), (tf.float32, [None, count]), (tf.int32, [None, count]))
+        written = [tf.TensorArray(kind, rounds, element_shape=shape, infer_shape=False) for kind, shape in kinds]
+
+        def translate_some(turn: tf.Tensor, written: list[tf.TensorArray]) -> tuple[tf.Tensor, list[tf.TensorArray]]:
+            some = slice(turn * PARTS, (turn + 1) * PARTS)
+            piece = source._replace(ids=source.ids[some], surfaces=source.surfaces[some], blank=source.blank[some])
+            found = self._written(piece, self._search(piece, count))
+            return turn + 1, [array.write(turn, values) for array, values in zip(written, found, strict=True)]
+
+        _, written = tf.while_loop(lambda turn, _: turn < rounds, translate_some, (tf.constant(0), written))
+        return self._joined(source, *(array.concat() for array in written))
+
+    def _search(self, source: Source, count: int) -> Hypotheses:
         models = self._models()
         begun = [model.begin(source.ids) for model in models]
         mask = source.ids != PADDING
@@ -171,16 +183,25 @@ class Translator(tf.Module):
             memory_mask=mask,
         )
 
-    def _joined(self, source: Source, found: Hypotheses, place: int) -> tuple[tf.Tensor, tf.Tensor]:
-        """The hypothesis at a place of every text, its parts one after the other, and the mean log-probability."""
-        symbols, lengths = found.symbols[:, place], tf.where(source.blank, 0, found.lengths[:, place])
-        looked = tf.argmax(found.attention[:, place], axis=-1, output_type=tf.int32)
-        copied = tf.gather(source.surfaces, looked, batch_dims=1)
-        parts = self._subwords.decode(_ragged(symbols, lengths), _ragged(copied, lengths))
-        joined = tf.strings.reduce_join(tf.RaggedTensor.from_value_rowids(parts, source.row), separator=" ", axis=1)
-        total = tf.math.segment_sum(tf.where(source.blank, 0.0, found.log_probabilities[:, place]), source.row)
-        tokens = tf.math.segment_sum(tf.where(source.blank, 0, lengths + 1), source.row)
-        scores = tf.maximum(total / tf.cast(tf.maximum(tokens, 1), tf.float32), -1e30)
+    def _written(self, source: Source, found: Hypotheses) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """Text, log-probability and number of tokens, the end counted, of the hypotheses of parts: [parts, count]."""
+        count = found.lengths.shape[1]
+        blank = source.blank[:, None]
+        lengths = tf.where(blank, 0, found.lengths)
+        looked = tf.argmax(found.attention, axis=-1, output_type=tf.int32)
+        copied = tf.gather(source.surfaces, tf.reshape(looked, [tf.shape(looked)[0], -1]), batch_dims=1)
+        flat = [tf.reshape(values, [-1, tf.shape(found.symbols)[2]]) for values in (found.symbols, copied)]
+        texts = self._subwords.decode(*(_ragged(values, tf.reshape(lengths, [-1])) for values in flat))
+        chances, tokens = tf.where(blank, 0.0, found.log_probabilities), tf.where(blank, 0, lengths + 1)
+        return tf.reshape(texts, [-1, count]), chances, tokens
+
+    def _joined(
+        self, source: Source, texts: tf.Tensor, chances: tf.Tensor, tokens: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Translations and mean log-probabilities of texts, [N, count], from those of their parts."""
+        joined = tf.strings.reduce_join(tf.RaggedTensor.from_value_rowids(texts, source.row), separator=" ", axis=1)
+        total, tokens = (tf.math.segment_sum(values, source.row) for values in (chances, tokens))
+        scores = tf.maximum(total / tf.cast(tf.maximum(tokens, 1), tf.float32), LEAST)
         return tf.strings.strip(joined)[: source.rows], scores[: source.rows]
 
 

@@ -3,6 +3,7 @@
 import json
 import shutil
 import uuid
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,9 @@ from shared.runs import Run
 from shared.serving.warmup import write_warmup_requests
 
 
-def export_run(application: Application[Any, Any, Any], run: Run, trained: Trained[Any, Any], to: Path) -> Path:
+def export_run(
+    application: Application[Any, Any, Any], run: Run, trained: Trained[Any, Any], to: Path, others: Sequence[str] = ()
+) -> Path:
     """Writes `to/NAME/VERSION`: the SavedModel, its warm-up records and its model card.
 
     The folder is made under a name that is no version and renamed when it is complete, so that a server that watches
@@ -25,6 +28,7 @@ def export_run(application: Application[Any, Any, Any], run: Run, trained: Train
         run: The run that is exported.
         trained: Its model.
         to: Folder of all exported models.
+        others: The runs that are averaged with it, where `trained` is an ensemble.
 
     Returns:
         The folder of the new version, one above the highest there.
@@ -42,7 +46,7 @@ def export_run(application: Application[Any, Any, Any], run: Run, trained: Train
     try:
         tf.saved_model.save(module, str(unfinished), signatures=dict(module.signatures))
         write_warmup_requests(unfinished, application.name, application.warmup_requests())
-        (unfinished / "README.md").write_text(model_card(application, run), encoding="utf-8")
+        (unfinished / "README.md").write_text(model_card(application, run, others), encoding="utf-8")
         return _rename_to_next_version(unfinished, folder)
     except tf.errors.OpError as error:  # how TensorFlow says that the disk is full
         raise OSError(f"cannot write to {folder}: {error.message.splitlines()[0]}") from None
@@ -61,12 +65,14 @@ def _rename_to_next_version(unfinished: Path, folder: Path) -> Path:
                 raise
 
 
-def model_card(application: Application[Any, Any, Any], run: Run) -> str:
-    """The application's model card, followed by what is known of this run."""
-    record, metrics = run.read_record(), run.read_metrics()
+def model_card(application: Application[Any, Any, Any], run: Run, others: Sequence[str] = ()) -> str:
+    """The application's model card, followed by what is known of this run, or of its ensemble with others."""
+    record, metrics = run.read_record(), (run.stage("ensemble") if others else run).read_metrics()
+    if others and metrics and metrics["details"].get("ensemble", [])[1:] != list(others):
+        metrics = None  # of another ensemble
     lines = [_card_text(application), "\n## This model\n"]
     facts = {
-        "Run": run.path.name,
+        "Run": run.path.name + "".join(f", averaged with {Path(name).name}" for name in others),
         "Data": f"{record['data']['source']} (fingerprint {record['data']['fingerprint']})",
         "Preset": record["preset"],
         "Versions": ", ".join(f"{name} {version}" for name, version in record["versions"].items()),

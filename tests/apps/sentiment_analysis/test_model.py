@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from apps.sentiment_analysis.language_model import ReviewLanguageModel, give, log_uniform_sample
+from apps.sentiment_analysis.language_model import ReviewLanguageModel, give, log_uniform_sample, log_zipf
 from apps.sentiment_analysis.model import SentimentClassifier, perturb
 
 SETTINGS = {
@@ -105,6 +105,18 @@ def test_the_language_model_carries_its_state_and_gives_its_layers():
 def test_a_language_model_of_another_size_does_not_fit():
     with pytest.raises(ValueError, match="shape"):
         give(language_model(units=7), classifier())
+
+
+def test_before_training_words_are_as_frequent_as_zipf_has_them():
+    model = language_model()
+    words = model.settings["vocabulary_size"]
+    known = tf.random.stateless_normal([2, 3, 4, model.settings["units"]], [0, 1])
+    losses = [
+        float(model.compute_loss(None, tf.fill([2, 3, 4], word), 0 * known, training=False)) for word in range(words)
+    ]
+    assert losses == sorted(losses)
+    np.testing.assert_allclose(np.sum(np.exp(-np.array(losses))), 1, rtol=1e-5)
+    np.testing.assert_allclose(log_zipf(words), -np.array(losses), rtol=1e-4)
 
 
 def test_the_sample_follows_zipf_and_the_sampled_loss_approaches_the_whole():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from apps.translation.application import TranslationConfig
-from apps.translation.batches import batch, train_batches, translation_datasets
+from apps.translation.batches import batch, translation_datasets
 from apps.translation.data import Corpus, Pairs
 from shared.subwords import BEGIN, END, SubwordTokenizer
 from shared.text import PADDING
@@ -80,4 +80,3 @@ def test_long_pairs_are_not_learnt_from(subwords):
     config = dataclasses.replace(CONFIG, longest=6)
     longest = max(as_arrays(element)[0].shape[1] for element in datasets(subwords, config).train(0).take(4))
     assert longest <= 7
-    assert train_batches(PAIRS, subwords, np.full(60, 7), CONFIG, 0)

@@ -57,6 +57,8 @@ def test_stopped_and_resumed_equals_never_stopped(
         (["--target", "en"], "both languages are 'en'"),
         (["--vocabulary-size", "10"], "SentencePiece cannot learn 10 pieces"),
         (["--input-feeding"], "only a luong decoder"),
+        (["--attention", "multi_head", "--units", "6"], "cannot be divided among 4 heads"),
+        (["--longest", "1"], "no train pair has at most 1 subwords"),
         (["--cell", "gur"], "cell"),
         (["--beam-width", "0"], "beam-width"),
     ],
@@ -76,8 +78,9 @@ def test_files_of_unequal_length_are_refused_with_both_counts(translation):
 
 def test_damaged_subwords_are_refused(translation, tiny_translation_run):
     run = Path(shutil.copytree(tiny_translation_run, "run"))
-    (run / "assets/subwords.model").write_bytes(b"no model")
-    assert "subwords.model" in translation.refused("predict", "run", "a")
+    for damaged in (b"no model", b""):
+        (run / "assets/subwords.model").write_bytes(damaged)
+        assert "subwords.model" in translation.refused("predict", "run", "a")
 
 
 def test_an_ensemble_is_measured_and_answers_as_one(translation, tiny_pairs, tiny_flags, tiny_translation_run):
@@ -91,8 +94,19 @@ def test_an_ensemble_is_measured_and_answers_as_one(translation, tiny_pairs, tin
     assert (run / "stages/ensemble/plots/attention.png").exists()
     assert not (run / "metrics.json").exists()
     assert translation("predict", "run", "The red cat sees the dog.", "--ensemble", "other", "run").status == 0
-    exported = translation("export", "run", "--ensemble", "other")
-    assert exported.status == 0
+    exported = translation("export", "run", "--ensemble", "other", "run")
+    card = (Path(exported.output.strip()) / "README.md").read_text()
+    assert "averaged with other, averaged with run" in card
+    assert "Measured on" in card
+
+
+def test_an_ensemble_of_other_data_is_refused(translation, tiny_pairs, tiny_flags, tiny_translation_run):
+    shutil.copytree(tiny_translation_run, "other")
+    record = json.loads(Path("other/config.json").read_text())
+    record["data"]["fingerprint"] = "of the other direction"
+    Path("other/config.json").write_text(json.dumps(record))
+    message = translation.refused("predict", tiny_translation_run, "a", "--ensemble", "other")
+    assert "trained on other data" in message
 
 
 def test_an_ensemble_of_other_subwords_is_refused(translation, tiny_pairs, tiny_flags, tiny_translation_run):

@@ -1,17 +1,21 @@
 """A sentence gets the same translation from predict, the export and the C++ loader, whatever is beside it."""
 
+import dataclasses
 import json
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from apps.translation import serving
 from apps.translation.application import APPLICATION
 from apps.translation.prediction import attended, translate_all
 from apps.translation.serving import Translator, longest_translation
 from shared import commands, loading
+from shared.application import Trained
 from shared.runs import Run
 from shared.serving.native import NativeSavedModel, must_compile_functions, operations
+from shared.subwords import END
 
 TEXTS = [
     b"The red cat sees the old dog.",
@@ -57,6 +61,18 @@ def test_a_long_text_is_translated_in_parts_and_to_its_end(tiny_translator):
     assert found.count("avio") >= 30
 
 
+def test_some_parts_at_a_time_change_nothing(trained, tiny_translator, monkeypatch):
+    monkeypatch.setattr(serving, "PARTS", 3)
+    module = APPLICATION.serving_module(trained)
+    for found, expected in ((module.translate, tiny_translator.translate), (module.n_best, tiny_translator.n_best)):
+        some, whole = found(tf.constant(TEXTS)), expected(tf.constant(TEXTS))
+        for name, values in whole.items():
+            if values.dtype == tf.string:
+                assert some[name].numpy().tolist() == values.numpy().tolist()
+            else:
+                np.testing.assert_allclose(some[name], values, atol=1e-5)
+
+
 @pytest.mark.parametrize("signature", ["translate", "n_best", "attention"])
 def test_no_text_and_empty_texts_are_answered(tiny_translator, signature):
     for texts in ([], [b""], [b"", b" "]):
@@ -87,6 +103,33 @@ def test_several_models_are_one_with_their_mean_probability(trained, tiny_transl
     found, single = (module.translate(tf.constant(TEXTS[:3])) for module in (twice, tiny_translator))
     assert found["translation"].numpy().tolist() == single["translation"].numpy().tolist()
     np.testing.assert_allclose(found["score"], single["score"], atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"decoder": "bahdanau", "cell": "lstm"},
+        {"decoder": "luong", "input_feeding": True, "encoder_layers": 2},
+        {"decoder": "luong", "attention": "multi_head", "decoder_layers": 2},
+        {"decoder": "conditional", "cell": "lstm", "attention": "luong_general"},
+    ],
+    ids=str,
+)
+def test_every_network_can_translate(trained, settings):
+    config = dataclasses.replace(trained.config, units=8, embedding_units=8, beam_width=2, **settings)
+    module = APPLICATION.serving_module(Trained(config, trained.assets, APPLICATION.build(config, trained.assets)))
+    found = module.attention(tf.constant(["The cat sees the dog."]))
+    np.testing.assert_allclose(tf.reduce_sum(found["weights"], axis=2), 1, atol=1e-4)
+
+
+def test_sentences_without_a_translation_are_not_drawn(trained):
+    model = trained.model
+    kept = model.softmax_bias.numpy()
+    model.softmax_bias.assign(kept + 100 * (np.arange(len(kept)) == END))
+    module = APPLICATION.serving_module(trained)
+    assert attended(module, ["cat dog", ""]) == []
+    assert translate_all(module, ["cat dog", ""]) == ["", ""]
+    model.softmax_bias.assign(kept)
 
 
 def test_an_unknown_word_is_copied_from_where_the_attention_is(trained):
