@@ -104,7 +104,7 @@ class SentimentAnalysis(application.Application[SentimentConfig, "Corpus", "Sent
         ),
         "default": SentimentConfig(epochs=6, batch_size=64, learning_rate=2e-3, ema_momentum=0.99),
         "best": SentimentConfig(
-            epochs=4,
+            epochs=3,
             batch_size=64,
             learning_rate=1e-3,
             embedding_units=256,
