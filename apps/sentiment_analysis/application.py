@@ -50,7 +50,7 @@ class SentimentConfig(TrainingConfig):
     """Recurrent layers."""
     bidirectional: bool = True
     """Read backwards too."""
-    pooling: Literal["last", "max", "mean", "attention"] = "max"
+    pooling: Literal["last", "max", "mean", "attention", "concat"] = "max"
     """How the steps of a review become one vector."""
     word_dropout: Fraction = 0.1
     """Rate at which whole words are dropped."""

@@ -27,7 +27,7 @@ class SentimentClassifier(keras.Model):
         units: Width of the recurrent layer, in each direction.
         layers: Recurrent layers.
         bidirectional: Whether they read backwards too.
-        pooling_kind: `last`, `max`, `mean` or `attention`.
+        pooling_kind: `last`, `max`, `mean`, `attention` or `concat`.
         word_dropout: Rate at which whole words are dropped in training (Gal & Ghahramani 2016).
         embedding_dropout: Rate of features of the embedding, dropped at all steps of a review alike (variational).
         dropout: Rate on the pooled vector.
@@ -83,7 +83,8 @@ class SentimentClassifier(keras.Model):
         embedding_units = self.settings["embedding_units"]
         self.embedding.build((None, None))
         self.reader.build((None, None, embedding_units))
-        self.head.build((None, self.reader.encoder.units if recurrent else embedding_units))
+        width = self.reader.encoder.units if recurrent else embedding_units
+        self.head.build((None, 3 * width if self.settings["pooling_kind"] == "concat" else width))
         self.built = True
 
     def call(self, ids: Tensor, training: bool = False) -> Tensor:

@@ -39,14 +39,15 @@ def many_to_one(cell: str, units: int, layers: int = 1, *, pooling: str = "last"
         cell: A name in `shared.layers.builders.CELLS`.
         units: Dimension of every layer's state, in each direction, and of the attention's query.
         layers: How many.
-        pooling: `last`, `max`, `mean` or `attention`.
+        pooling: `last`, `max`, `mean`, `attention` or `concat`.
         **options: Of `recurrent_encoder`.
 
     Raises:
         ValueError: There is no such cell or pooling.
     """
     encoder = recurrent_encoder(cell, units, layers, **options)
-    settings = {"last": {"bidirectional": encoder.bidirectional}, "attention": {"units": units}}
+    directions = {"bidirectional": encoder.bidirectional}
+    settings = {"last": directions, "concat": directions, "attention": {"units": units}}
     return ManyToOne(encoder, build_pooling(pooling, **settings.get(pooling, {})))
 
 

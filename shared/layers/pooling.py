@@ -143,11 +143,43 @@ class AttentionPooling(SequencePooling):
         return super().get_config() | {"units": self.units}
 
 
+@keras.saving.register_keras_serializable("recur")
+class ConcatPooling(SequencePooling):
+    """The last output, the greatest values and the mean, side by side (Howard & Ruder 2018, section 3.3).
+
+    Args:
+        bidirectional: As in `LastPooling`.
+
+    Example:
+        >>> ConcatPooling()(keras.ops.ones((2, 5, 3))).shape
+        TensorShape([2, 9])
+    """
+
+    def __init__(self, bidirectional: bool = False, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.bidirectional = bidirectional
+        self.parts = [LastPooling(bidirectional, dtype=self.dtype_policy)]
+        self.parts += [kind(dtype=self.dtype_policy) for kind in (MaxPooling, MeanPooling)]
+
+    def pool(self, inputs: Tensor, mask: Tensor) -> Tensor:
+        """Returns [batch, 3 * features]."""
+        return ops.concatenate([part.pool(inputs, mask) for part in self.parts], axis=-1)
+
+    def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
+        """The shape without time, three times as wide."""
+        return (input_shape[0], 3 * input_shape[-1])
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        return super().get_config() | {"bidirectional": self.bidirectional}
+
+
 POOLINGS: dict[str, type[SequencePooling]] = {
     "last": LastPooling,
     "max": MaxPooling,
     "mean": MeanPooling,
     "attention": AttentionPooling,
+    "concat": ConcatPooling,
 }
 
 
@@ -155,8 +187,8 @@ def pooling(kind: str, **options: Any) -> SequencePooling:
     """A pooling by name.
 
     Args:
-        kind: `last`, `max`, `mean` or `attention`.
-        **options: Of the class: `bidirectional` for `last`, `units` for `attention`.
+        kind: `last`, `max`, `mean`, `attention`, or `concat` of the first three.
+        **options: Of the class: `bidirectional` for `last` and `concat`, `units` for `attention`.
 
     Raises:
         ValueError: There is no such pooling; the message lists those there are.

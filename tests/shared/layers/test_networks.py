@@ -124,5 +124,7 @@ def test_names_that_do_not_exist_are_refused_with_those_that_do():
         attention_decoder("loung", "gru", 4)
     with pytest.raises(ValueError, match="unknown attention 'dot'; the attentions are: bahdanau, luong_dot, "):
         encoder_decoder("gru", 4, attention="dot")
-    with pytest.raises(ValueError, match="unknown pooling 'average'; the poolings are: last, max, mean, attention"):
+    with pytest.raises(
+        ValueError, match="unknown pooling 'average'; the poolings are: last, max, mean, attention, concat"
+    ):
         many_to_one("gru", 4, pooling="average")

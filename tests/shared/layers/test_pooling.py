@@ -107,5 +107,5 @@ def test_a_mask_is_handed_on_by_keras_and_a_saved_pooling_opens_as_it_was(kind, 
 
 def test_an_unknown_pooling_is_refused_with_the_valid_ones():
     assert set(POOLINGS) == {"last", "max", "mean", "attention"}
-    with pytest.raises(ValueError, match="unknown pooling 'sum'; the poolings are: last, max, mean, attention"):
+    with pytest.raises(ValueError, match="unknown pooling 'sum'; the poolings are: last, max, mean, attention, concat"):
         pooling("sum")
