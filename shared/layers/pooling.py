@@ -161,6 +161,11 @@ class ConcatPooling(SequencePooling):
         self.parts = [LastPooling(bidirectional, dtype=self.dtype_policy)]
         self.parts += [kind(dtype=self.dtype_policy) for kind in (MaxPooling, MeanPooling)]
 
+    def build(self, input_shape: Sequence[int | None]) -> None:
+        """Says to Keras that the parts have no weights to build."""
+        for part in self.parts:
+            part.build(input_shape)
+
     def pool(self, inputs: Tensor, mask: Tensor) -> Tensor:
         """Returns [batch, 3 * features]."""
         return ops.concatenate([part.pool(inputs, mask) for part in self.parts], axis=-1)

@@ -57,7 +57,7 @@ def test_many_to_one_does_not_see_padding(pooling, bidirectional):
     inputs, lengths = sequences(3, 6), [1, 4, 0]
     mask = np.arange(6) < np.array(lengths)[:, None]
     pooled = network(np.where(mask[..., None], inputs, 1e3), mask=mask)
-    assert pooled.shape == (3, UNITS * (2 if bidirectional else 1))
+    assert pooled.shape == (3, UNITS * (2 if bidirectional else 1) * (3 if pooling == "concat" else 1))
     for row, length in enumerate(lengths[:2]):
         np.testing.assert_allclose(pooled[row], network(inputs[row : row + 1, :length])[0], atol=1e-5)
     np.testing.assert_array_equal(pooled[2], 0)
@@ -120,7 +120,7 @@ def test_names_that_do_not_exist_are_refused_with_those_that_do():
         recurrent_network("many", "gru", 4)
     with pytest.raises(ValueError, match="unknown cell 'ltsm'; the cells are: simple_rnn, lstm, gru"):
         recurrent_layer("ltsm", 4)
-    with pytest.raises(ValueError, match="unknown decoder 'loung'; the decoders are: bahdanau, luong"):
+    with pytest.raises(ValueError, match="unknown decoder 'loung'; the decoders are: bahdanau, conditional, luong"):
         attention_decoder("loung", "gru", 4)
     with pytest.raises(ValueError, match="unknown attention 'dot'; the attentions are: bahdanau, luong_dot, "):
         encoder_decoder("gru", 4, attention="dot")

@@ -10,7 +10,15 @@ from hypothesis import strategies as st
 from shared.layers.pooling import POOLINGS, pooling
 
 FEATURES = 4
-EVERY = {"last": {}, "last, both directions": {"bidirectional": True}, "max": {}, "mean": {}, "attention": {"units": 3}}
+EVERY = {
+    "last": {},
+    "last, both directions": {"bidirectional": True},
+    "max": {},
+    "mean": {},
+    "attention": {"units": 3},
+    "concat": {},
+    "concat, both directions": {"bidirectional": True},
+}
 each_kind = pytest.mark.parametrize("kind", EVERY)
 
 
@@ -30,7 +38,10 @@ def by_hand(kind, layer, row):
         scores = np.exp(np.tanh(row @ w + b) @ u[:, 0])
         return scores / scores.sum() @ row
     both = np.concatenate([row[-1, : FEATURES // 2], row[0, FEATURES // 2 :]])
-    return {"last": row[-1], "last, both directions": both, "max": row.max(0), "mean": row.mean(0)}[kind]
+    wanted = {"last": row[-1], "last, both directions": both, "max": row.max(0), "mean": row.mean(0)}
+    if kind.startswith("concat"):
+        return np.concatenate([wanted[kind.replace("concat", "last")], wanted["max"], wanted["mean"]])
+    return wanted[kind]
 
 
 @each_kind
@@ -44,7 +55,7 @@ def test_padding_is_as_if_it_were_not_there(kind, data):
     inputs = np.where(mask[..., None], inputs_of(batch, time), 1e3)
     pooled = layer(inputs, mask=mask)
     for row, real in enumerate(mask):
-        wanted = by_hand(kind, layer, inputs[row, real]) if real.any() else np.zeros(FEATURES)
+        wanted = by_hand(kind, layer, inputs[row, real]) if real.any() else np.zeros(pooled.shape[1])
         np.testing.assert_allclose(pooled[row], wanted, atol=1e-9)
 
 
@@ -102,10 +113,10 @@ def test_a_mask_is_handed_on_by_keras_and_a_saved_pooling_opens_as_it_was(kind, 
     opened = keras.saving.load_model(tmp_path / "model.keras")
     np.testing.assert_array_equal(opened(np.array([[3, 5, 1]])), model(np.array([[3, 5, 1]])))
     np.testing.assert_allclose(model(np.array([[3, 5, 0, 0]])), model(np.array([[3, 5]])), atol=1e-6)
-    assert model.output_shape == (None, FEATURES)
+    assert model.output_shape == (None, 3 * FEATURES if kind.startswith("concat") else FEATURES)
 
 
 def test_an_unknown_pooling_is_refused_with_the_valid_ones():
-    assert set(POOLINGS) == {"last", "max", "mean", "attention"}
+    assert set(POOLINGS) == {"last", "max", "mean", "attention", "concat"}
     with pytest.raises(ValueError, match="unknown pooling 'sum'; the poolings are: last, max, mean, attention, concat"):
         pooling("sum")
