@@ -50,11 +50,11 @@ class SentimentConfig(TrainingConfig):
     """Recurrent layers."""
     bidirectional: bool = True
     """Read backwards too."""
-    pooling: Literal["last", "max", "mean", "attention", "concat"] = "max"
+    pooling: Literal["last", "max", "mean", "attention", "concat"] = "concat"
     """How the steps of a review become one vector."""
-    word_dropout: Fraction = 0.1
+    word_dropout: Fraction = 0.3
     """Rate at which whole words are dropped."""
-    embedding_dropout: Fraction = 0.3
+    embedding_dropout: Fraction = 0.5
     """Rate of the embedding's features, dropped at all steps alike."""
     dropout: Fraction = 0.5
     """Rate on the pooled vector, and between recurrent layers."""
@@ -100,9 +100,18 @@ class SentimentAnalysis(application.Application[SentimentConfig, "Corpus", "Sent
     )
     presets: Mapping[application.PresetName, SentimentConfig] = {
         "quick": SentimentConfig(
-            epochs=4, batch_size=32, learning_rate=4e-3, embedding_units=64, units=64, longest=128, warmup_steps=20
+            epochs=4,
+            batch_size=32,
+            learning_rate=4e-3,
+            embedding_units=64,
+            units=64,
+            longest=128,
+            warmup_steps=20,
+            pooling="max",
+            word_dropout=0.1,
+            embedding_dropout=0.3,
         ),
-        "default": SentimentConfig(epochs=6, batch_size=64, learning_rate=2e-3, ema_momentum=0.99),
+        "default": SentimentConfig(epochs=5, batch_size=64, learning_rate=2e-3, ema_momentum=0.99),
         "best": SentimentConfig(
             epochs=3,
             batch_size=64,
