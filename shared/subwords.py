@@ -43,9 +43,9 @@ class SubwordTokenizer(tf.Module):
     def __init__(self, model: bytes):
         super().__init__()
         self.model = model
+        if not model:
+            raise RuntimeError("it is empty")
         self._processor = sentencepiece.SentencePieceProcessor(model_proto=model)
-        if not self._processor.get_piece_size():
-            raise RuntimeError("it has no pieces")
         self._made: tensorflow_text.SentencepieceTokenizer | None = None
         self._pieces = np.array([self._processor.id_to_piece(i) for i in range(len(self))], dtype=object)
 

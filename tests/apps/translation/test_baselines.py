@@ -56,7 +56,8 @@ def test_one_iteration_by_hand():
 
 
 def test_words_are_written_as_they_mostly_are():
-    sources, targets = ["the dog runs .", "a dog sleeps ."] * 5, ["Der Hund rennt.", "Ein Hund schläft."] * 5
+    sources = ["the dog runs .", "a dog sleeps .", "a cat runs .", "the dog"] * 5
+    targets = ["Der Hund rennt.", "Ein Hund schläft.", "Eine Katze rennt.", "Der Hund"] * 5
     assert fit_dictionary(sources, targets, "en", "de").translate(["Dog."]) == ["Hund."]
 
 
