@@ -22,7 +22,7 @@ ATTENTION = [(["▁a", "▁man"], ["▁ein", "▁Mann", "</s>"], np.full((3, 2),
 
 
 def test_the_report_is_complete(tmp_path):
-    found = evaluate(TEST.targets, CORPUS, "de", ATTENTION, tmp_path, {"beam": 5})
+    found = evaluate(TEST.targets, CORPUS, "de", ATTENTION, tmp_path, {"beam": 5}, "en")
     assert (found.split, found.examples) == ("test", 2)
     assert found.metrics == pytest.approx({"bleu": 100.0, "chrf": 100.0, "bleu_lower_tok": 100.0})
     assert found.baselines.keys() == {"copy_source", "dictionary"}
@@ -37,11 +37,11 @@ def test_the_report_is_complete(tmp_path):
 
 
 def test_without_attention_there_is_no_map(tmp_path):
-    found = evaluate(["", ""], CORPUS, "de", [], tmp_path, {})
+    found = evaluate(["", ""], CORPUS, "de", [], tmp_path, {}, "en")
     assert found.metrics == {"bleu": 0.0, "chrf": 0.0, "bleu_lower_tok": 0.0}
     assert [each.name for each in tmp_path.iterdir()] == ["bleu_by_length.png"]
 
 
 def test_a_translation_too_few_is_refused(tmp_path):
     with pytest.raises(ValueError, match="as many"):
-        evaluate(["one"], CORPUS, "de", [], tmp_path, {})
+        evaluate(["one"], CORPUS, "de", [], tmp_path, {}, "en")
