@@ -110,7 +110,7 @@ def test_an_ensemble_of_other_data_is_refused(translation, tiny_pairs, tiny_flag
 
 
 def test_an_ensemble_of_other_subwords_is_refused(translation, tiny_pairs, tiny_flags, tiny_translation_run):
-    other = ["--vocabulary-size", "70", "--epochs", "1", "--steps-per-epoch", "1", "--out", "other"]
+    other = ["--vocabulary-size", "50", "--epochs", "1", "--steps-per-epoch", "1", "--out", "other"]
     assert translation("train", "--data", tiny_pairs, *tiny_flags, *other).status == 0
     message = translation.refused("evaluate", tiny_translation_run, "--ensemble", "other")
     assert "has another subwords.model" in message
