@@ -107,11 +107,12 @@ class Translation(application.Application[TranslationConfig, "Corpus", "Translat
     )
     presets: Mapping[application.PresetName, TranslationConfig] = {
         "quick": TranslationConfig(
-            epochs=6,
-            learning_rate=4e-3,
-            vocabulary_size=4000,
+            epochs=4,
+            learning_rate=6e-3,
+            vocabulary_size=2000,
             embedding_units=128,
             units=128,
+            decoder="luong",
             embedding_dropout=0.1,
             context_dropout=0.1,
             output_dropout=0.1,
