@@ -165,6 +165,10 @@ def _export_type(application: Application) -> type[_Export]:
     return _ExportEnsemble if application.ensembles else _Export
 
 
+def _others(application: Application, command: Any) -> dict[str, tuple[str, ...]]:
+    return {"others": command.ensemble} if application.ensembles else {}
+
+
 def _train_type(application: Application, defaults: TrainingConfig) -> type:
     fields: list[Any] = [
         ("data", str, dataclasses.field(default="sample")),
@@ -260,8 +264,8 @@ def _train(application: Application, words: list[str], program: str) -> None:
 
 def _evaluate(application: Application, words: list[str], program: str) -> None:
     command = parse(_evaluate_type(application), words, program)
-    others = getattr(command, "ensemble", ())
-    import_late("shared.commands").evaluate(application, command.run, command.data, as_json=command.json, others=others)
+    evaluate = import_late("shared.commands").evaluate
+    evaluate(application, command.run, command.data, as_json=command.json, **_others(application, command))
 
 
 def _predict(application: Application, words: list[str], program: str) -> None:
@@ -274,9 +278,9 @@ def _predict(application: Application, words: list[str], program: str) -> None:
     options = checked(command.options)
     if command.output is not None:
         _check_output(command.output)
-    inputs, others = command.inputs or None, getattr(command, "ensemble", ())
+    inputs, others = command.inputs or None, _others(application, command)
     predict = import_late("shared.commands").predict
-    predict(application, command.run, inputs, options, command.json, command.output, others)
+    predict(application, command.run, inputs, options, command.json, command.output, **others)
 
 
 def _check_output(path: Path) -> None:
@@ -290,5 +294,4 @@ def _check_output(path: Path) -> None:
 
 def _export(application: Application, words: list[str], program: str) -> None:
     command = parse(_export_type(application), words, program)
-    others = getattr(command, "ensemble", ())
-    import_late("shared.commands").export(application, command.run, command.to, others)
+    import_late("shared.commands").export(application, command.run, command.to, **_others(application, command))

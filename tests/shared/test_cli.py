@@ -43,6 +43,7 @@ class WeatherOptions:
 WEATHER = types.SimpleNamespace(
     name="weather",
     summary="yesterday in, tomorrow out",
+    ensembles=False,
     options=WeatherOptions,
     presets={
         "quick": WeatherConfig(epochs=1),
