@@ -4,6 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from shared.text import PADDING
+
 
 def batches_of_similar_length(
     lengths: Sequence[int], batch_size: int, seed: int, batches_a_pool: int = 50
@@ -77,3 +79,21 @@ def batches_of_tokens(lengths: Sequence[int], tokens: int, most: int, seed: int,
     if not batches:
         return [left]
     return [batches[index] for index in random.permutation(len(batches))]
+
+
+def padded(rows: Sequence[np.ndarray], multiple: int = 1) -> np.ndarray:
+    """Rows of ids as one array, int32 [rows, longest], `PADDING` on the right.
+
+    Args:
+        rows: int32 [length] each; one at least.
+        multiple: To which the longest length is rounded up.
+
+    Example:
+        >>> padded([np.array([5, 6, 7]), np.array([8])], multiple=2).tolist()
+        [[5, 6, 7, 0], [8, 0, 0, 0]]
+    """
+    longest = -(-max(len(row) for row in rows) // multiple) * multiple
+    batch = np.full((len(rows), longest), PADDING, np.int32)
+    for target, row in zip(batch, rows, strict=True):
+        target[: len(row)] = row
+    return batch

@@ -3,6 +3,7 @@
 import io
 import threading
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -11,6 +12,7 @@ import tensorflow as tf
 import tensorflow_text
 
 from shared.errors import InputError
+from shared.runs import atomically
 from shared.text import PADDING, UNKNOWN
 
 BEGIN, END = 2, 3
@@ -18,6 +20,7 @@ BEGIN, END = 2, 3
 SPACE = "\u2581"
 """What stands for a space at the beginning of a piece."""
 
+SUBWORDS_FILE = "subwords.model"
 COVERAGE = 0.9999  # of the characters: the rarest become unknown ones, which a model then has seen
 SENTENCES = 2_000_000  # that pieces are learnt from; of more, a sample
 
@@ -83,6 +86,25 @@ class SubwordTokenizer(tf.Module):
             reason = str(error).splitlines()[-1].split("] ")[-1].strip()
             raise InputError(f"SentencePiece cannot learn {size:,} pieces from this text: {reason}") from None
         return cls(written.getvalue())
+
+    @classmethod
+    def read(cls, folder: Path) -> "SubwordTokenizer":
+        """Reads what `write` wrote.
+
+        Raises:
+            InputError: The file is not there, or damaged.
+        """
+        try:
+            return cls((folder / SUBWORDS_FILE).read_bytes())
+        except (OSError, RuntimeError) as error:
+            raise InputError(
+                f"{folder / SUBWORDS_FILE} cannot be read ({error}); copy the whole folder of the run"
+            ) from None
+
+    def write(self, folder: Path) -> None:
+        """Writes `subwords.model`, which SentencePiece's own tools open too."""
+        with atomically(folder / SUBWORDS_FILE) as temporary:
+            temporary.write_bytes(self.model)
 
     @property
     def _tokenizer(self) -> tensorflow_text.SentencepieceTokenizer:

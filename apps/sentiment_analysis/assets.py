@@ -5,10 +5,8 @@ from pathlib import Path
 
 from apps.sentiment_analysis.subwords import ReviewSubwords
 from shared import runs
-from shared.subwords import SubwordTokenizer
+from shared.subwords import SUBWORDS_FILE, SubwordTokenizer
 from shared.text import WordVocabulary
-
-SUBWORDS = "subwords.model"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,8 +26,7 @@ class SentimentAssets:
     def write(self, folder: Path) -> None:
         """Writes `vocabulary.json` or `subwords.model`, and `labels.json`."""
         if isinstance(self.vocabulary, ReviewSubwords):
-            with runs.atomically(folder / SUBWORDS) as temporary:
-                temporary.write_bytes(self.vocabulary.tokenizer.model)
+            self.vocabulary.tokenizer.write(folder)
         else:
             runs.write_json(folder / "vocabulary.json", {"words": self.vocabulary.words})
         runs.write_json(folder / "labels.json", {"labels": list(self.labels)})
@@ -46,14 +43,7 @@ class SentimentAssets:
 
 
 def read_vocabulary(folder: Path) -> WordVocabulary | ReviewSubwords:
-    """What a folder of assets has: words or subwords.
-
-    Raises:
-        ValueError: The file is damaged.
-    """
-    if not (folder / SUBWORDS).exists():
-        return WordVocabulary(runs.read_json(folder / "vocabulary.json")["words"])
-    try:
-        return ReviewSubwords(SubwordTokenizer((folder / SUBWORDS).read_bytes()))
-    except RuntimeError as error:
-        raise ValueError(f"{SUBWORDS}: {error}") from None
+    """What a folder of assets has: words or subwords."""
+    if (folder / SUBWORDS_FILE).exists():
+        return ReviewSubwords(SubwordTokenizer.read(folder))
+    return WordVocabulary(runs.read_json(folder / "vocabulary.json")["words"])

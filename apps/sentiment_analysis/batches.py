@@ -9,9 +9,9 @@ import tensorflow as tf
 from apps.sentiment_analysis.assets import SentimentAssets
 from apps.sentiment_analysis.data import Corpus, encode_all
 from shared.application import Datasets
-from shared.batching import batches_of_similar_length
+from shared.batching import batches_of_similar_length, padded
 from shared.layers.sequence_loop import LENGTH_BUCKET
-from shared.text import PADDING, UNKNOWN, clip_length
+from shared.text import UNKNOWN, clip_length
 
 if TYPE_CHECKING:
     from apps.sentiment_analysis.application import SentimentConfig
@@ -62,7 +62,7 @@ def train_batches(
         while True:
             order = batches_of_similar_length(lengths, batch_size, seed=seed + 10_007 * turn)
             for index in order[skipped:]:
-                yield padded([reviews[i] for i in index]), labels[index]
+                yield padded([reviews[i] for i in index], LENGTH_BUCKET), labels[index]
             turn, skipped = turn + 1, 0
 
     signature = (tf.TensorSpec([batch_size, None], tf.int32), tf.TensorSpec([batch_size], tf.int32))
@@ -76,18 +76,9 @@ def ordered_batches(reviews: Sequence[np.ndarray], labels: np.ndarray) -> tf.dat
     def batches() -> Iterator[tuple[np.ndarray, np.ndarray]]:
         for begin in range(0, len(order), EVALUATION_BATCH):
             index = order[begin : begin + EVALUATION_BATCH]
-            yield padded([reviews[i] for i in index]), labels[index]
+            yield padded([reviews[i] for i in index], LENGTH_BUCKET), labels[index]
 
     signature = (tf.TensorSpec([None, None], tf.int32), tf.TensorSpec([None], tf.int32))
     count = -(-len(order) // EVALUATION_BATCH)
     dataset = tf.data.Dataset.from_generator(batches, output_signature=signature)
     return dataset.apply(tf.data.experimental.assert_cardinality(count)).prefetch(2)
-
-
-def padded(rows: Sequence[np.ndarray]) -> np.ndarray:
-    """Rows as one array, int32 [rows, words], `PADDING` on the right."""
-    longest = -(-max(len(row) for row in rows) // LENGTH_BUCKET) * LENGTH_BUCKET
-    batch = np.full((len(rows), longest), PADDING, np.int32)
-    for target, row in zip(batch, rows, strict=True):
-        target[: len(row)] = row
-    return batch

@@ -41,20 +41,16 @@ class ReviewSubwords(tf.Module):
         """Ids, the special ones included."""
         return len(self.tokenizer)
 
-    def encode(self, text: tf.Tensor) -> tf.RaggedTensor:
-        """Ids of raw texts: string [N] to int32 [N, None]."""
-        return self.tokenizer.encode(normalise(text))
-
     def encode_batches(self, batches: tf.data.Dataset) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """As `encode`, of batches of raw texts: int32 [ids] and lengths [N], without the graph's tokenizer.
+        """Ids of batches of raw texts: int32 [ids] and lengths [N].
 
-        TensorFlow forgets that one's resource whenever a seed is set.
+        It does without the graph's tokenizer, whose resource TensorFlow forgets whenever a seed is set.
         """
         for texts in batches.map(normalise, tf.data.AUTOTUNE).prefetch(2).as_numpy_iterator():
             ids = self.tokenizer.encode_all([text.decode() for text in texts])
             yield np.concatenate([np.zeros(0, np.int32), *ids]), np.array([len(row) for row in ids])
 
     def encode_with_surfaces(self, text: tf.Tensor) -> tuple[tf.RaggedTensor, tf.RaggedTensor]:
-        """As `encode`, and the part of the normalised text that each id stands for: string [N, None], none empty."""
+        """Ids int32 [N, None] of raw texts [N], and the part of the text that each stands for, none empty."""
         ids, surfaces = self.tokenizer.encode_with_surfaces(normalise(text))
         return ids, surfaces.with_flat_values(tf.where(surfaces.flat_values == "", SPACE, surfaces.flat_values))

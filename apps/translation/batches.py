@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from apps.translation.data import Corpus, Pairs
 from shared.application import Datasets
-from shared.batching import batches_of_tokens
+from shared.batching import batches_of_tokens, padded
 from shared.subwords import BEGIN, END, SubwordTokenizer
 from shared.text import PADDING
 
@@ -116,11 +116,3 @@ def batch(
     read = padded([np.insert(target, 0, BEGIN) for target in targets])
     given = {"source": padded([np.append(source, END) for source in sources]), "target": read}
     return given, wanted, (wanted != PADDING).astype(np.float32)
-
-
-def padded(rows: Sequence[np.ndarray]) -> np.ndarray:
-    """Rows as one array, int32 [rows, longest], `PADDING` on the right."""
-    array = np.full((len(rows), max(len(row) for row in rows)), PADDING, np.int32)
-    for target, row in zip(array, rows, strict=True):
-        target[: len(row)] = row
-    return array

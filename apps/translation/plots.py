@@ -12,9 +12,10 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
 from shared.plots import save_figure
+from shared.subwords import SPACE
 
 MAPS, TOKENS, LETTERS = 4, 40, 18
-WORD_BEGINS, GOES_ON, CONTINUED = "▁", "##", "·"
+CONTINUED = "·"
 
 
 def attention_plot(maps: Sequence[tuple[Sequence[str], Sequence[str], np.ndarray]], path: Path) -> Path:
@@ -62,22 +63,18 @@ def attention_plot(maps: Sequence[tuple[Sequence[str], Sequence[str], np.ndarray
 def pieces(tokens: Sequence[str]) -> list[str]:
     r"""Subword pieces as they can be read: those that continue a word begin with a middle dot.
 
-    Takes the marks of SentencePiece (`▁` where a word begins) and of WordPiece (`##` where it goes on).
-
     Example:
-        >>> pieces(["▁Schnee", "ball", "schlacht", "</s>"]), pieces(["snow", "##ball"]), pieces(["$5", "!"])
-        (['Schnee', '·ball', '·schlacht', '</s>'], ['snow', '·ball'], ['\\$5', '!'])
+        >>> pieces(["▁Schnee", "ball", "schlacht", "</s>"]), pieces(["$5", "!"])
+        (['Schnee', '·ball', '·schlacht', '</s>'], ['\\$5', '!'])
     """
-    marked = any(token.startswith(WORD_BEGINS) for token in tokens)
+    marked = any(token.startswith(SPACE) for token in tokens)
     return [_piece(token, marked) for token in tokens]
 
 
 def _piece(token: str, marked: bool) -> str:
     symbol = len(token) > 2 and (token[0], token[-1]) in {("<", ">"), ("[", "]")}
-    if token.startswith(WORD_BEGINS):
-        text = token.removeprefix(WORD_BEGINS) or WORD_BEGINS
-    elif token.startswith(GOES_ON) and len(token) > len(GOES_ON):
-        text = CONTINUED + token.removeprefix(GOES_ON)
+    if token.startswith(SPACE):
+        text = token.removeprefix(SPACE) or SPACE
     else:
         text = CONTINUED + token if marked and not symbol else token
     text = "".join(letter if letter.isprintable() else "\ufffd" for letter in text)

@@ -2,34 +2,21 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from apps.translation import evaluation, plots
 from apps.translation.baselines import copy_source, fit_dictionary
+from apps.translation.data import Corpus
 from shared.application import Evaluation
 
 MODEL = "this model"
 
 
-class Pairs(Protocol):
-    """Sentences of a part of the data, with their translations."""
-
-    sources: Sequence[str]
-    targets: Sequence[str]
-
-
-class Splits(Protocol):
-    """What a corpus has."""
-
-    train: Pairs
-    test: Pairs
-
-
 def evaluate(
     translations: Sequence[str],
-    corpus: Splits,
+    corpus: Corpus,
     target_language: str,
     attention: Sequence[tuple[list[str], list[str], np.ndarray]],
     plots_folder: Path,

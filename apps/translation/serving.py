@@ -99,20 +99,23 @@ class Translator(tf.Module):
             `weights` float32 [N, S, T], that of each source token when a token was written.
         """
         source = self._read(text)
-        found = self._search(source, 1)
-        translations, scores = self._joined(source, *self._written(source, found))
+        translations, scores = self._translations(source, 1)
+        first = tf.searchsorted(source.row, tf.range(tf.maximum(source.rows, 1), dtype=tf.int64))  # part of each text
+        source = source._replace(
+            **{name: tf.gather(getattr(source, name), first) for name in ("ids", "surfaces", "blank")}
+        )
+        found = self._search(source, 1)  # again, for what is told of all parts of a long text would fill the memory
         lengths = tf.where(source.blank, 0, found.lengths[:, 0])
         tokens = self._subwords.pieces(_ragged(found.symbols[:, 0], lengths)).to_tensor("")
         read = tf.reduce_sum(tf.cast(source.ids != PADDING, tf.int32), axis=1)
         source_tokens = self._subwords.pieces(_ragged(source.ids, read)).to_tensor("")
         weights = found.attention[:, 0, : tf.shape(tokens)[1], : tf.shape(source_tokens)[1]]
-        first = tf.searchsorted(source.row, tf.range(source.rows, dtype=tf.int64))  # part of each text
         return {
             "translation": translations[:, 0],
             "score": scores[:, 0],
-            "source_tokens": tf.gather(source_tokens, first),
-            "tokens": tf.gather(tokens, first),
-            "weights": tf.gather(weights, first),
+            "source_tokens": source_tokens[: source.rows],
+            "tokens": tokens[: source.rows],
+            "weights": weights[: source.rows],
         }
 
     def _read(self, text: tf.Tensor) -> Source:
@@ -165,8 +168,8 @@ class Translator(tf.Module):
             logits, after, weights = zip(*found, strict=True)
             if len(models) == 1:
                 return logits[0], list(after), weights[0]
-            chances = tf.add_n([tf.nn.softmax(each) for each in logits]) / len(models)
-            return tf.math.log(chances), list(after), tf.add_n(weights) / len(models)
+            probabilities = tf.add_n([tf.nn.softmax(each) for each in logits]) / len(models)
+            return tf.math.log(probabilities), list(after), tf.add_n(weights) / len(models)
 
         return beam_search(
             step,
@@ -192,15 +195,15 @@ class Translator(tf.Module):
         copied = tf.gather(source.surfaces, tf.reshape(looked, [tf.shape(looked)[0], -1]), batch_dims=1)
         flat = [tf.reshape(values, [-1, tf.shape(found.symbols)[2]]) for values in (found.symbols, copied)]
         texts = self._subwords.decode(*(_ragged(values, tf.reshape(lengths, [-1])) for values in flat))
-        chances, tokens = tf.where(blank, 0.0, found.log_probabilities), tf.where(blank, 0, lengths + 1)
-        return tf.reshape(texts, [-1, count]), chances, tokens
+        log_probabilities, tokens = tf.where(blank, 0.0, found.log_probabilities), tf.where(blank, 0, lengths + 1)
+        return tf.reshape(texts, [-1, count]), log_probabilities, tokens
 
     def _joined(
-        self, source: Source, texts: tf.Tensor, chances: tf.Tensor, tokens: tf.Tensor
+        self, source: Source, texts: tf.Tensor, log_probabilities: tf.Tensor, tokens: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """Translations and mean log-probabilities of texts, [N, count], from those of their parts."""
         joined = tf.strings.reduce_join(tf.RaggedTensor.from_value_rowids(texts, source.row), separator=" ", axis=1)
-        total, tokens = (tf.math.segment_sum(values, source.row) for values in (chances, tokens))
+        total, tokens = (tf.math.segment_sum(values, source.row) for values in (log_probabilities, tokens))
         scores = tf.maximum(total / tf.cast(tf.maximum(tokens, 1), tf.float32), LEAST)
         return tf.strings.strip(joined)[: source.rows], scores[: source.rows]
 

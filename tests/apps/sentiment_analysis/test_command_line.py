@@ -112,4 +112,4 @@ def test_reviews_can_be_read_as_subwords(sentiment_analysis, tiny_reviews, tiny_
     assert found["label"] == "good"
     assert "".join(found["tokens"]).replace("\u2581", "") == "thecakewaslovely"
     Path("run/assets/subwords.model").write_bytes(b"broken")
-    assert "damaged" in sentiment_analysis.refused("predict", "run", "a")
+    assert "subwords.model cannot be read" in sentiment_analysis.refused("predict", "run", "a")

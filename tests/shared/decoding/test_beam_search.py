@@ -119,7 +119,7 @@ def row_of(batch: Models, row: int) -> Models:
     return Models(*(part[row : row + 1] for part in batch))
 
 
-def compare(search, expected, batch, limits, mask, options):
+def assert_found(search, expected, batch, limits, mask, options):
     """Asserts that a search finds in every row what a slower one does."""
     found = {name: value.numpy() for name, value in search(tensors(batch), limits, mask).items()}
     penalties = {name: options[name] for name in ("length_penalty", "coverage_penalty") if name in options}
@@ -149,7 +149,7 @@ def test_a_beam_wide_enough_finds_the_best_of_all_sequences(penalties):
     options = {"end": 2, "beam_width": 120, "n_best": 6, **penalties}
     rows = 8
     limits, mask = np.resize([3, 1, 2, 3], rows).astype("int32"), np.ones((rows, TIME), bool)
-    compare(searcher(**options), all_sequences, models(rows, 4), limits, mask, options)
+    assert_found(searcher(**options), all_sequences, models(rows, 4), limits, mask, options)
 
 
 @pytest.mark.parametrize(
@@ -172,7 +172,7 @@ def test_it_finds_what_a_plain_search_that_never_stops_early_finds(options):
     mask = np.arange(TIME) < np.resize([4, 2, 3], rows)[:, None]
     batch = models(rows, vocabulary)
     batch.outputs[..., 2] *= 3  # so that ends are sometimes likely among many symbols
-    compare(searcher(**options), plain_search, batch, limits, mask, options)
+    assert_found(searcher(**options), plain_search, batch, limits, mask, options)
 
 
 @pytest.fixture(scope="module")
