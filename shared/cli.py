@@ -145,24 +145,13 @@ _EnsembleArgument = Annotated[
 ]
 
 
-@dataclasses.dataclass(frozen=True)
-class _EvaluateEnsemble(_Evaluate):
-    __doc__ = _Evaluate.__doc__
-    ensemble: _EnsembleArgument = ()
-
-
-@dataclasses.dataclass(frozen=True)
-class _ExportEnsemble(_Export):
-    __doc__ = _Export.__doc__
-    ensemble: _EnsembleArgument = ()
-
-
-def _evaluate_type(application: Application) -> type[_Evaluate]:
-    return _EvaluateEnsemble if application.ensembles else _Evaluate
-
-
-def _export_type(application: Application) -> type[_Export]:
-    return _ExportEnsemble if application.ensembles else _Export
+def _command_type(application: Application, kind: type) -> type:
+    """A command, with `--ensemble` where the application has ensembles."""
+    if not application.ensembles:
+        return kind
+    field = ("ensemble", _EnsembleArgument, dataclasses.field(default=()))
+    documented = {"__doc__": kind.__doc__}
+    return dataclasses.make_dataclass(kind.__name__, [field], bases=(kind,), namespace=documented, frozen=True)
 
 
 def _others(application: Application, command: Any) -> dict[str, tuple[str, ...]]:
@@ -215,11 +204,9 @@ def _predict_type(application: Application) -> type:
         ),
         ("debug", Annotated[bool, tyro.conf.arg(help="Show the traceback.")], dataclasses.field(default=False)),
     ]
-    if application.ensembles:
-        fields.append(("ensemble", _EnsembleArgument, dataclasses.field(default=())))
     made = dataclasses.make_dataclass("Predict", fields, frozen=True)
     made.__doc__ = "Answer inputs with a run."
-    return made
+    return _command_type(application, made)
 
 
 def _dispatch(application: Application, words: list[str]) -> None:
@@ -236,9 +223,9 @@ def _overview(application: Application) -> Any:
     """What `--help` alone shows."""
     kinds = {
         "train": _train_type(application, application.presets["default"]),
-        "evaluate": _evaluate_type(application),
+        "evaluate": _command_type(application, _Evaluate),
         "predict": _predict_type(application),
-        "export": _export_type(application),
+        "export": _command_type(application, _Export),
     }
     union: Any = None
     for name, kind in kinds.items():
@@ -263,7 +250,7 @@ def _train(application: Application, words: list[str], program: str) -> None:
 
 
 def _evaluate(application: Application, words: list[str], program: str) -> None:
-    command = parse(_evaluate_type(application), words, program)
+    command = parse(_command_type(application, _Evaluate), words, program)
     evaluate = import_late("shared.commands").evaluate
     evaluate(application, command.run, command.data, as_json=command.json, **_others(application, command))
 
@@ -293,5 +280,5 @@ def _check_output(path: Path) -> None:
 
 
 def _export(application: Application, words: list[str], program: str) -> None:
-    command = parse(_export_type(application), words, program)
+    command = parse(_command_type(application, _Export), words, program)
     import_late("shared.commands").export(application, command.run, command.to, **_others(application, command))

@@ -34,6 +34,7 @@ def evaluate(
     """
     run = open_run(application.name, name)
     record = run.read_record()
+    records = [record, *(open_run(application.name, other).read_record() for other in others)]
     trained = load_ensemble(application, run, others)
     corpus = application.read(source, trained.config) if source else read_again(application, run, trained.config)
     folder = run
@@ -47,7 +48,7 @@ def evaluate(
         "split": result.split,
         "examples": result.examples,
         "parameters": sum(parameters(model) for model in trained.models),
-        "train_seconds": record.get("train_seconds", 0.0),
+        "train_seconds": sum(each.get("train_seconds", 0.0) for each in records),
         "metrics": dict(result.metrics),
         "baselines": {name: dict(values) for name, values in result.baselines.items()},
         "details": dict(result.details) | _gradients(record) | ({"ensemble": [name, *others]} if others else {}),

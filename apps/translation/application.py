@@ -101,7 +101,7 @@ class Translation(application.Application[TranslationConfig, "Corpus", "Translat
     monitor = "val_error"  # of tokens; the likelihood falls long before the translations get worse
     ensembles = True
     demo_inputs = (
-        "And God said, Let there be light: and there was light.",
+        "The men went up to the mountain in the morning.",
         "The king gave them food and drink.",
         "Do not be afraid, for I am with you.",
     )

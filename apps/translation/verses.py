@@ -52,7 +52,7 @@ def plain_verse(text: str) -> str:
     """A verse without the marks of its edition.
 
     Example:
-        >>> plain_verse("(9:3) Tu les brises, -dit-il. -")
-        'Tu les brises, dit-il.'
+        >>> plain_verse("(9:3) Le chat dort, -dit-on. -")
+        'Le chat dort, dit-on.'
     """
     return " ".join(DASHES.sub(" ", NUMBERS.sub(" ", text)).split())

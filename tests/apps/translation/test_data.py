@@ -72,7 +72,7 @@ class TestSample:
         assert sizes(corpus) == [8452, 469, 469]
         assert sum(corpus.dropped.values()) + sum(sizes(corpus)) == 31_102
         pairs = [pair for part in all_pairs(corpus) for pair in part]
-        assert ("And Jesus himself was weeping.", "Jésus pleura.") in pairs
+        assert len({first for first, _ in pairs}) > 9_000
         for pair in pairs:
             assert max(len(text.split()) for text in pair) <= MOST_WORDS
             assert not any(mark in text for text in pair for mark in ("[", "*", " -", "- ", ":1)", "  "))
@@ -100,11 +100,11 @@ class TestSample:
     @pytest.mark.parametrize(
         ("verse", "plain"),
         [
-            ("(60:1) Au chef. (60:2) Lorsqu'il", "Au chef. Lorsqu'il"),
-            ("(13:12b) un homme, (5:21 Lorsque", "un homme, Lorsque"),
-            ("Kehath, -pour Éphraïm. -", "Kehath, pour Éphraïm."),
-            ("our father Isaac--", "our father Isaac"),
-            ("lui-même (la ville) ", "lui-même (la ville)"),
+            ("(60:1) Le chat dort. (60:2) Il rêve", "Le chat dort. Il rêve"),
+            ("(13:12b) un chat, (5:21 un chien", "un chat, un chien"),
+            ("le chat, -puis le chien. -", "le chat, puis le chien."),
+            ("the cat asleep--", "the cat asleep"),
+            ("elle-même (la chatte) ", "elle-même (la chatte)"),
         ],
     )
     def test_a_verse_without_marks(self, verse, plain):
@@ -186,8 +186,9 @@ class TestFolder:
         corpus = read_corpus(recur_data / "multi30k")
         assert sizes(corpus) == [29_000, 1_014, 1_000]
         assert corpus.dropped == {}
-        assert corpus.train.sources[0] == "Two young, White males are outside near many bushes."
-        assert corpus.test.targets[0] == "Ein Mann mit einem orangefarbenen Hut, der etwas anstarrt."
+        for name, found in {"train.en": corpus.train.sources, "test_2016_flickr.de": corpus.test.targets}.items():
+            with gzip.open(recur_data / "multi30k" / f"{name}.gz", "rt", encoding="utf-8") as file:
+                assert found[0] == file.readline().strip()
         assert not any("\t" in text for text in corpus.train.targets)
 
 
