@@ -99,7 +99,7 @@ class TestSources:
     @pytest.mark.parametrize("name", ["r.csv", "r.tsv", "r.CSV.gz", "r.tsv.gz"])
     def test_tables_of_two_and_more_classes(self, here, name):
         content = table("bad", "fine", "good", delimiter="\t" if "tsv" in name else ",").encode("utf-8-sig")
-        (here / name).write_bytes(gzip.compress(content) if name.endswith("gz") else content)
+        (here / name).write_bytes(gzip.compress(content, mtime=0) if name.endswith("gz") else content)
         corpus = read_corpus(name)
         assert corpus.labels == ("bad", "fine", "good")
         assert [len(texts) for texts in all_texts(corpus)] == [38, 10, 12]
@@ -278,7 +278,7 @@ class TestRefused:
     def test_an_archive_cut_short(self, tmp_path_factory, name, share):
         path = tmp_path_factory.getbasetemp() / f"cut-{name}"
         if name == "r.csv.gz":
-            path.write_bytes(gzip.compress(table("bad", "good").encode()))
+            path.write_bytes(gzip.compress(table("bad", "good").encode(), mtime=0))
         else:
             write_archive(path, {name: content * 50 for name, content in LAYOUT.items()})
         whole = path.read_bytes()
@@ -288,7 +288,7 @@ class TestRefused:
         assert any(words in message for words in ("cut short", "no tar archive", "layout"))
 
     @pytest.mark.parametrize("name", ["a.tar.gz", "a.txt", "a"])
-    @pytest.mark.parametrize("content", [b"no archive", gzip.compress(b"no archive" * 100), b"\x1f\x8bbroken"])
+    @pytest.mark.parametrize("content", [b"no archive", gzip.compress(b"no archive" * 100, mtime=0), b"\x1f\x8bbroken"])
     def test_no_archive(self, here, name, content):
         (here / name).write_bytes(content)
         message = refusal(f"./{name}")
