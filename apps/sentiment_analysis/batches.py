@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from apps.sentiment_analysis.assets import SentimentAssets
 from apps.sentiment_analysis.data import Corpus, encode_all
+from apps.sentiment_analysis.teaching import taught
 from shared.application import Datasets
 from shared.batching import batches_of_similar_length, padded
 from shared.layers.sequence_loop import LENGTH_BUCKET
@@ -20,13 +21,18 @@ EVALUATION_BATCH = 128
 
 
 def classification_datasets(corpus: Corpus, assets: SentimentAssets, config: "SentimentConfig") -> Datasets:
-    """Train in batches of similar length, another order each pass; validation by length."""
+    """Train, and what a teacher labels, in batches of similar length, in another order each pass; validation in one."""
     train = read_part(encode_all(corpus.train.texts, assets.vocabulary), config)
     validation = read_part(encode_all(corpus.validation.texts, assets.vocabulary), config)
+    certain = np.eye(len(assets.labels), dtype=np.float32)
+    wanted = certain[corpus.train.labels]
+    if config.teacher != "none":
+        train += read_part(encode_all(corpus.unlabelled, assets.vocabulary), config)
+        wanted = np.concatenate([wanted, taught(corpus)])
     return Datasets(
-        train=lambda first: train_batches(train, corpus.train.labels, config.batch_size, config.seed, first),
+        train=lambda first: train_batches(train, wanted, config.batch_size, config.seed, first),
         steps_per_pass=len(train) // config.batch_size,
-        validation=ordered_batches(validation, corpus.validation.labels),
+        validation=ordered_batches(validation, certain[corpus.validation.labels]),
     )
 
 
@@ -40,19 +46,19 @@ def read_part(ids: Sequence[np.ndarray], config: "SentimentConfig") -> list[np.n
 
 
 def train_batches(
-    reviews: Sequence[np.ndarray], labels: np.ndarray, batch_size: int, seed: int, first: int
+    reviews: Sequence[np.ndarray], probabilities: np.ndarray, batch_size: int, seed: int, first: int
 ) -> tf.data.Dataset:
     """Endless batches from a step on.
 
     Args:
         reviews: Ids, one array [words] a review.
-        labels: int [reviews].
+        probabilities: float32 [reviews, classes], what they are taken for.
         batch_size: Reviews of a batch.
         seed: Of the order.
         first: Step of the first batch.
 
     Returns:
-        ids int32 [batch_size, words], padded to a multiple that recurrent layers are compiled for, and labels.
+        ids int32 [batch_size, words], padded to a multiple that recurrent layers are compiled for, and probabilities.
     """
     lengths = [len(review) for review in reviews]
     steps = len(reviews) // batch_size
@@ -62,23 +68,30 @@ def train_batches(
         while True:
             order = batches_of_similar_length(lengths, batch_size, seed=seed + 10_007 * turn)
             for index in order[skipped:]:
-                yield padded([reviews[i] for i in index], LENGTH_BUCKET), labels[index]
+                yield padded([reviews[i] for i in index], LENGTH_BUCKET), probabilities[index]
             turn, skipped = turn + 1, 0
 
-    signature = (tf.TensorSpec([batch_size, None], tf.int32), tf.TensorSpec([batch_size], tf.int32))
+    signature = (
+        tf.TensorSpec([batch_size, None], tf.int32),
+        tf.TensorSpec([batch_size, probabilities.shape[1]], tf.float32),
+    )
     return tf.data.Dataset.from_generator(batches, output_signature=signature).prefetch(2)
 
 
-def ordered_batches(reviews: Sequence[np.ndarray], labels: np.ndarray) -> tf.data.Dataset:
+def ordered_batches(reviews: Sequence[np.ndarray], probabilities: np.ndarray) -> tf.data.Dataset:
     """All reviews once, sorted by length."""
     order = np.argsort([len(review) for review in reviews], kind="stable")
 
     def batches() -> Iterator[tuple[np.ndarray, np.ndarray]]:
         for begin in range(0, len(order), EVALUATION_BATCH):
             index = order[begin : begin + EVALUATION_BATCH]
-            yield padded([reviews[i] for i in index], LENGTH_BUCKET), labels[index]
+            yield padded([reviews[i] for i in index], LENGTH_BUCKET), probabilities[index]
 
-    signature = (tf.TensorSpec([None, None], tf.int32), tf.TensorSpec([None], tf.int32))
+    signature = _signature(None, probabilities.shape[1])
     count = -(-len(order) // EVALUATION_BATCH)
     dataset = tf.data.Dataset.from_generator(batches, output_signature=signature)
     return dataset.apply(tf.data.experimental.assert_cardinality(count)).prefetch(2)
+
+
+def _signature(batch_size: int | None, classes: int) -> tuple[tf.TensorSpec, tf.TensorSpec]:
+    return tf.TensorSpec([batch_size, None], tf.int32), tf.TensorSpec([batch_size, classes], tf.float32)

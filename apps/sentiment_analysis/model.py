@@ -134,10 +134,9 @@ class SentimentClassifier(keras.Model):
         return super().get_config() | self.settings
 
 
-def error(labels: Tensor, logits: Tensor) -> Tensor:
-    """Where the likeliest class is not the right one: labels int [batch] and logits [batch, classes] to 0 or 1."""
-    answers = ops.argmax(logits, axis=-1)
-    return ops.cast(answers != ops.cast(labels, answers.dtype), "float32")
+def error(probabilities: Tensor, logits: Tensor) -> Tensor:
+    """Where the likeliest class is not the one wanted: two tensors [batch, classes] to 0 or 1."""
+    return ops.cast(ops.argmax(logits, axis=-1) != ops.argmax(probabilities, axis=-1), "float32")
 
 
 def perturb(embedded: tf.Tensor, direction: tf.Tensor, share: float) -> tf.Tensor:

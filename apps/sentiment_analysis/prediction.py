@@ -21,7 +21,7 @@ def logits(trained: Trained, texts: Sequence[bytes]) -> np.ndarray:
     found = np.empty((len(reviews), len(trained.assets.labels)), np.float32)
     done = 0
     with tqdm.tqdm(total=len(reviews), desc="reading", unit="review", delay=2, leave=False, disable=None) as bar:
-        for ids, _ in ordered_batches(reviews, np.zeros(len(reviews), np.int32)):
+        for ids, _ in ordered_batches(reviews, np.zeros((len(reviews), 1), np.float32)):
             found[order[done : done + len(ids)]] = call(ids).numpy()
             done += len(ids)
             bar.update(len(ids))

@@ -73,8 +73,9 @@ def test_stopped_between_and_within_stages_equals_never_stopped(
 
 def test_a_language_model_is_used_again(sentiment_analysis, tiny_reviews, tiny_flags, tiny_sentiment_run):
     words = ["train", "--data", tiny_reviews, *tiny_flags, "--epochs", 1, "--pretrained", tiny_sentiment_run]
-    answer = sentiment_analysis(*words, "--out", "again")
+    answer = sentiment_analysis(*words, "--teacher", "linear", "--out", "again")
     assert answer.status == 0
+    assert "there is nothing for a teacher to label" in answer.errors
     assert not Path("again/stages").exists()
     assert (
         Path("again/assets/vocabulary.json").read_text() == (tiny_sentiment_run / "assets/vocabulary.json").read_text()
