@@ -43,38 +43,43 @@ def batches_of_similar_length(
     return [batches[index] for index in random.permutation(len(batches))]
 
 
-def batches_of_tokens(lengths: Sequence[int], tokens: int, most: int, seed: int, step: int = 8) -> list[np.ndarray]:
-    """Divides the indices of sequences into batches of about as many tokens, of similar length, in random order.
+def batches_of_tokens(
+    lengths: np.ndarray, tokens: int, most: int, seed: int, step: int = 8, batches_a_pool: int = 20
+) -> list[np.ndarray]:
+    """Divides the indices of pairs of sequences into batches of about as many tokens, in random order.
 
-    A batch of sequences of up to so many steps, a multiple of `step`, always has the same number of rows, since a
-    compiled loop is compiled anew for each. Sequences that are left over go to the next longer ones; those left at the
-    end, fewer than a batch, are in none, unless there would be no batch at all. How many batches there are does not
-    depend on the seed.
+    A batch of pairs whose longer side has up to so many steps, a multiple of `step`, always has the same number of
+    rows, since a compiled loop is compiled anew for each. Among those, pairs whose sides are of similar length are
+    together. Pairs that are left over go to the next longer ones; those left at the end, fewer than a batch, are in
+    none, unless there would be no batch at all. How many batches there are does not depend on the seed.
 
     Args:
-        lengths: Length of every sequence.
-        tokens: What rows times length come to at most, padding included; one row at least.
+        lengths: Of the two sides of every pair, int [pairs, 2].
+        tokens: What rows times the longer side come to at most, padding included; one row at least.
         most: Rows at most.
         seed: Of the order: another for each pass over the data.
-        step: To a multiple of which lengths are rounded up.
+        step: To a multiple of which the longer side is rounded up.
+        batches_a_pool: More of them mean less padding, and batches that are less random.
 
     Returns:
         Index arrays.
 
     Example:
-        >>> sorted(sorted(batch.tolist()) for batch in batches_of_tokens([3, 30, 4, 31], 64, 8, seed=0))
+        >>> lengths = np.array([[3, 1], [30, 9], [2, 4], [31, 8]])
+        >>> sorted(sorted(batch.tolist()) for batch in batches_of_tokens(lengths, 64, 8, seed=0))
         [[0, 2], [1, 3]]
     """
-    lengths = np.asarray(lengths)
     random = np.random.default_rng(seed)
-    longest = -(-lengths // step) * step
+    longest = -(-lengths.max(axis=1) // step) * step
     batches: list[np.ndarray] = []
     left = np.zeros(0, np.int64)
     for length in np.unique(longest):
         index = np.concatenate([left, random.permutation(np.flatnonzero(longest == length))])
         rows = min(max(tokens // int(length), 1), most)
         whole = len(index) // rows * rows
-        batches += list(index[:whole].reshape(-1, rows))
+        for begin in range(0, whole, batches_a_pool * rows):
+            pool = index[begin : min(begin + batches_a_pool * rows, whole)]
+            batches += list(pool[np.lexsort(lengths[pool].T)].reshape(-1, rows))
         left = index[whole:]
     if not batches:
         return [left]

@@ -46,7 +46,7 @@ class TranslationConfig(TrainingConfig):
     """Subwords of a pair that is learnt from, at most; longer texts are translated sentence by sentence."""
     subwords: Literal["unigram", "bpe"] = "unigram"
     """How text is divided: a unigram language model or byte pair encoding, one for both languages."""
-    vocabulary_size: Annotated[int, Field(ge=8, lt=2**31)] = 8000
+    vocabulary_size: Annotated[int, Field(ge=8, lt=2**31)] = 5000
     """Subwords of both languages together."""
     subword_sampling: Fraction = 0.0
     """Divide sentences at random in training: of unigram the sharpness of the draw, of bpe the dropout; 0 never."""
@@ -119,8 +119,12 @@ class Translation(application.Application[TranslationConfig, "Corpus", "Translat
             ema_momentum=0.99,
             beam_width=3,
         ),
-        "default": TranslationConfig(epochs=20, learning_rate=2e-3, ema_momentum=0.998),
-        "best": TranslationConfig(epochs=40, learning_rate=2e-3, ema_momentum=0.999, units=320, subword_sampling=0.3),
+        "default": TranslationConfig(
+            epochs=12, steps_per_epoch=300, learning_rate=2e-3, decoder="luong", ema_momentum=0.998
+        ),
+        "best": TranslationConfig(
+            epochs=20, learning_rate=2e-3, context_dropout=0.5, output_dropout=0.5, ema_momentum=0.998
+        ),
     }
 
     def read(self, source: str, config: TranslationConfig) -> "Corpus":
@@ -205,7 +209,7 @@ class Translation(application.Application[TranslationConfig, "Corpus", "Translat
         """Smoothed cross-entropy; by token the cross-entropy in nats and the share of wrong guesses."""
         from shared.metrics.cross_entropy import SmoothedCrossEntropy, token_metrics
 
-        return {"loss": SmoothedCrossEntropy(config.label_smoothing), "weighted_metrics": token_metrics()}
+        return {"loss": SmoothedCrossEntropy(config.label_smoothing), "metrics": token_metrics()}
 
     def evaluate(self, trained: Trained, corpus: "Corpus", run: "Run") -> Evaluation:
         """BLEU and chrF beside copying the source and a dictionary."""

@@ -10,15 +10,15 @@ from apps.translation.data import Corpus, Pairs
 from shared.application import Datasets
 from shared.batching import batches_of_tokens, padded
 from shared.subwords import BEGIN, END, SubwordTokenizer
-from shared.text import PADDING
 
 if TYPE_CHECKING:
     from apps.translation.application import TranslationConfig
 
 Encoded = tuple[Sequence[np.ndarray], Sequence[np.ndarray]]
+Batch = tuple[dict[str, np.ndarray], np.ndarray]
 
-_TEXT, _WEIGHTS = tf.TensorSpec([None, None], tf.int32), tf.TensorSpec([None, None], tf.float32)
-_SIGNATURE = ({"source": _TEXT, "target": _TEXT}, _TEXT, _WEIGHTS)
+_TEXT = tf.TensorSpec([None, None], tf.int32)
+_SIGNATURE = ({"source": _TEXT, "target": _TEXT}, tf.TensorSpec([None], tf.int32))
 
 
 def translation_datasets(corpus: Corpus, subwords: SubwordTokenizer, config: "TranslationConfig") -> Datasets:
@@ -27,7 +27,7 @@ def translation_datasets(corpus: Corpus, subwords: SubwordTokenizer, config: "Tr
     Pairs with a side of more than `longest` subwords are in neither.
     """
     train, validation = encoded(corpus.train, subwords), encoded(corpus.validation, subwords)
-    kept, lengths = short_enough(train, config.longest), longer_side(train)
+    kept, lengths = short_enough(train, config.longest), steps(train)
     chosen = short_enough(validation, config.longest)
     sampled = config.subword_sampling > 0
 
@@ -56,14 +56,14 @@ def encoded(pairs: Pairs, subwords: SubwordTokenizer) -> Encoded:
     return subwords.encode_all(pairs.sources), subwords.encode_all(pairs.targets)
 
 
-def longer_side(pairs: Encoded) -> np.ndarray:
-    """The number of ids on the longer side of each pair, the mark included: int [pairs]."""
-    return np.array([max(len(source), len(target)) + 1 for source, target in zip(*pairs, strict=True)])
+def steps(pairs: Encoded) -> np.ndarray:
+    """The number of ids of each source and its target, marks included: int [pairs, 2]."""
+    return np.array([[len(source) + 1, len(target) + 1] for source, target in zip(*pairs, strict=True)])
 
 
 def short_enough(pairs: Encoded, longest: int) -> np.ndarray:
     """Which pairs have at most so many ids a side, marks not counted: indices, int [kept]."""
-    return np.flatnonzero(longer_side(pairs) <= longest + 1)
+    return np.flatnonzero(steps(pairs).max(axis=1) <= longest + 1)
 
 
 def train_batches(
@@ -77,7 +77,7 @@ def train_batches(
         first: Step of the first batch.
     """
 
-    def batches() -> Iterator[tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]]:
+    def batches() -> Iterator[Batch]:
         turn, skipped = divmod(first, len(order(0)))
         while True:
             sources, targets = sides(turn)
@@ -90,11 +90,11 @@ def train_batches(
 
 def ordered_batches(pairs: Encoded, config: "TranslationConfig") -> tf.data.Dataset:
     """All pairs once, sorted by length."""
-    lengths = longer_side(pairs)
-    order = np.argsort(lengths, kind="stable")
+    lengths = steps(pairs)
+    order = np.lexsort(lengths.T)
     rows = min(config.batch_size, max(config.batch_tokens // int(lengths.max()), 1))
 
-    def batches() -> Iterator[tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]]:
+    def batches() -> Iterator[Batch]:
         for begin in range(0, len(order), rows):
             index = order[begin : begin + rows]
             yield batch(*([side[i] for i in index] for side in pairs))
@@ -103,16 +103,13 @@ def ordered_batches(pairs: Encoded, config: "TranslationConfig") -> tf.data.Data
     return dataset.apply(tf.data.experimental.assert_cardinality(-(-len(order) // rows))).prefetch(4)
 
 
-def batch(
-    sources: Sequence[np.ndarray], targets: Sequence[np.ndarray]
-) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
+def batch(sources: Sequence[np.ndarray], targets: Sequence[np.ndarray]) -> Batch:
     """Pairs as the model reads them.
 
     Returns:
-        `source` and `target` int32 [pairs, …], with the end and the begin; what comes next, int32 [pairs, steps]; and
-        float32 [pairs, steps], 0 at padding.
+        `source` and `target` int32 [pairs, …], with the end and the begin; and what comes next, int32 [tokens], one
+        sentence after the other.
     """
-    wanted = padded([np.append(target, END) for target in targets])
     read = padded([np.insert(target, 0, BEGIN) for target in targets])
-    given = {"source": padded([np.append(source, END) for source in sources]), "target": read}
-    return given, wanted, (wanted != PADDING).astype(np.float32)
+    wanted = np.concatenate([np.append(target, END) for target in targets]).astype(np.int32)
+    return {"source": padded([np.append(source, END) for source in sources]), "target": read}, wanted

@@ -114,7 +114,8 @@ class TranslationModel(keras.Model):
             training: Whether dropout is active.
 
         Returns:
-            float32 [batch, steps, vocabulary_size].
+            float32 [tokens, vocabulary_size], of the steps that are not padding, one sentence after the other: the
+            softmax is half of the work.
         """
         encoder, decoder = self.network.encoder, self.network.decoder
         mask = inputs["source"] != PADDING
@@ -126,7 +127,7 @@ class TranslationModel(keras.Model):
             memory_mask=mask,
             training=training,
         )
-        return self._logits(outputs, training)
+        return self._logits(tf.boolean_mask(outputs, inputs["target"] != PADDING), training)
 
     def begin(self, source: Tensor) -> tuple[list[Tensor], ProjectedMemory]:
         """Reads sources int32 [batch, time]: the states [batch, size] to decode from, and the memory."""
@@ -159,9 +160,7 @@ class TranslationModel(keras.Model):
         return self.embedding_dropout(self.embedding(ids, training=training), training=training)
 
     def _logits(self, outputs: Tensor, training: bool = False) -> Tensor:
-        """Compares outputs [batch, (steps,) units] with all subwords."""
+        """Compares outputs [rows, units] with all subwords."""
         projected = self.output_dropout(self.projection(outputs), training=training)
-        flat = ops.reshape(projected, (-1, self.settings["embedding_units"]))
-        logits = tf.matmul(flat, ops.cast(self.embedding.embeddings, flat.dtype), transpose_b=True) + self.softmax_bias
-        shape = tf.concat([tf.shape(projected)[:-1], [self.settings["vocabulary_size"]]], axis=0)
-        return ops.cast(tf.reshape(logits, shape), "float32")
+        matrix = ops.cast(self.embedding.embeddings, projected.dtype)
+        return ops.cast(tf.matmul(projected, matrix, transpose_b=True) + self.softmax_bias, "float32")

@@ -21,8 +21,9 @@ from shared.layers import compiled_loop, graph_loop
 from shared.layers.recurrences import Recurrence, Tensors
 
 # XLA compiles anew for every length. A length that is unknown when the graph is traced is padded to a multiple of this;
-# the loop itself stops at the real length.
+# the loop itself stops at the real length. Where sequences are short, so much padding would be most of the work.
 LENGTH_BUCKET = 32
+SHORT_BUCKET = 8
 
 # From this batch size on two halves of the batch, each with its loop, keep two cores busier than one loop does.
 PARALLEL_BATCH = 16
@@ -217,6 +218,7 @@ def _flat(tensor):
 
 
 def _pad_time(tensor):
-    """Pads the second axis with zeros to a multiple of `LENGTH_BUCKET`."""
-    missing = -tf.shape(tensor)[1] % LENGTH_BUCKET
+    """Pads the second axis with zeros to a multiple of `LENGTH_BUCKET`, or of `SHORT_BUCKET` up to two of them."""
+    time = tf.shape(tensor)[1]
+    missing = -time % tf.where(time <= 2 * LENGTH_BUCKET, SHORT_BUCKET, LENGTH_BUCKET)
     return tf.pad(tensor, [[0, 0], [0, missing], [0, 0]])

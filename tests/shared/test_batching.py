@@ -41,18 +41,27 @@ def test_the_example():
 
 @settings(deadline=None)
 @given(
-    st.lists(st.integers(1, 60), min_size=1, max_size=80),
+    st.lists(st.tuples(st.integers(1, 60), st.integers(1, 60)), min_size=1, max_size=80).map(np.array),
     st.integers(1, 300),
     st.integers(1, 20),
     st.integers(0, 5),
 )
-def test_batches_of_tokens_have_each_sequence_at_most_once_and_no_more_tokens_than_asked(lengths, tokens, most, seed):
+def test_batches_of_tokens_have_each_pair_at_most_once_and_no_more_tokens_than_asked(lengths, tokens, most, seed):
     batches = batches_of_tokens(lengths, tokens, most, seed)
     index = np.concatenate(batches)
     assert len(set(index.tolist())) == len(index)
     assert len(batches) == len(batches_of_tokens(lengths, tokens, most, seed + 1))
     for batch in batches:
-        longest = -(-max(lengths[i] for i in batch) // 8) * 8
+        longest = -(-lengths[batch].max() // 8) * 8
         assert 1 <= len(batch) <= max(min(tokens // longest, most), 1) or len(batches) == 1
     if len(batches) > 1:  # fewer than one batch of the shortest are left out
         assert len(lengths) - len(index) < most
+
+
+def test_both_sides_of_a_batch_are_of_similar_length():
+    lengths = np.random.default_rng(0).integers(9, 17, (4000, 2))  # all in one bucket
+    batches = batches_of_tokens(lengths, 1024, 64, seed=0)
+    padding = [len(batch) * lengths[batch].max(axis=0) - lengths[batch].sum(axis=0) for batch in batches]
+    source, target = np.sum(padding, axis=0) / lengths.sum(axis=0)
+    assert source < 0.2
+    assert target < 0.02

@@ -28,8 +28,8 @@ def config(request):
 
 
 def as_arrays(element):
-    given, wanted, weights = element
-    return [given["source"].numpy(), given["target"].numpy(), wanted.numpy(), weights.numpy()]
+    given, wanted = element
+    return [given["source"].numpy(), given["target"].numpy(), wanted.numpy()]
 
 
 def datasets(subwords, config):
@@ -37,11 +37,10 @@ def datasets(subwords, config):
 
 
 def test_a_batch_has_what_is_read_and_what_comes_next():
-    given, wanted, weights = batch([np.array([7, 8]), np.array([9])], [np.array([4]), np.array([5, 6])])
+    given, wanted = batch([np.array([7, 8]), np.array([9])], [np.array([4]), np.array([5, 6])])
     assert given["source"].tolist() == [[7, 8, END], [9, END, PADDING]]
     assert given["target"].tolist() == [[BEGIN, 4, PADDING], [BEGIN, 5, 6]]
-    assert wanted.tolist() == [[4, END, PADDING], [5, 6, END]]
-    assert weights.tolist() == [[1, 1, 0], [1, 1, 1]]
+    assert wanted.tolist() == [4, END, 5, 6, END]
 
 
 def test_a_pass_has_nearly_all_pairs_once(subwords, config):
