@@ -59,11 +59,30 @@ def evaluate(
     else:
         console = rich.console.Console()
         console.print(metrics_table(metrics))
-        for name, value in metrics["details"].items():
-            shown = f"{value:.4f}" if isinstance(value, float) else value
-            console.print(f"{name}: {shown}", markup=False, highlight=False)
+        lines, longer = details_shown(metrics["details"])
+        console.print("\n".join(lines), markup=False, highlight=False, soft_wrap=True)
+        if longer:
+            note(f"in the file below: {', '.join(longer)}")
         note(f"written: {folder.path / 'metrics.json'}, pictures in {folder.plots}")
     return metrics
+
+
+def details_shown(details: Mapping[str, Any]) -> tuple[list[str], list[str]]:
+    """What of an evaluation's details a terminal shows: a line each, and the names of those that are too long.
+
+    Example:
+        >>> details_shown({"interval": {"low": 0.5, "high": 1.0}, "examples": 20, "worst": [{"text": "…"}]})
+        (['interval: low 0.5000, high 1.0000', 'examples: 20'], ['worst'])
+    """
+    lines, longer = [], []
+    for name, value in details.items():
+        parts = value if isinstance(value, Mapping) else {"": value}
+        if any(isinstance(part, (Mapping, list, tuple)) for part in parts.values()):
+            longer.append(name)
+            continue
+        numbers = {key: f"{part:.4f}" if isinstance(part, float) else part for key, part in parts.items()}
+        lines.append(f"{name}: {', '.join(f'{key} {number}'.strip() for key, number in numbers.items())}")
+    return lines, longer
 
 
 def _gradients(record: Mapping[str, Any]) -> dict[str, float]:
