@@ -123,7 +123,7 @@ class Translation(application.Application[TranslationConfig, "Corpus", "Translat
             epochs=12, steps_per_epoch=300, learning_rate=2e-3, decoder="luong", ema_momentum=0.998
         ),
         "best": TranslationConfig(
-            epochs=20, learning_rate=2e-3, context_dropout=0.5, output_dropout=0.5, ema_momentum=0.998
+            epochs=30, learning_rate=2e-3, context_dropout=0.5, output_dropout=0.5, ema_momentum=0.998
         ),
     }
 
