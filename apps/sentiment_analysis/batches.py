@@ -38,9 +38,9 @@ def classification_datasets(corpus: Corpus, assets: SentimentAssets, config: "Se
 
 def read_part(ids: Sequence[np.ndarray], config: "SentimentConfig") -> list[np.ndarray]:
     """The words of each review that the model reads; one without words has a single unknown one."""
-    clipped = clip_length(
-        tf.ragged.stack(list(ids)) if len(ids) else tf.ragged.constant([[]]), config.longest, config.keep
-    )
+    if not len(ids):
+        return []
+    clipped = clip_length(tf.ragged.stack(list(ids)), config.longest, config.keep)
     values, ends = clipped.flat_values.numpy(), clipped.row_splits.numpy()
     return [row if len(row) else np.array([UNKNOWN], np.int32) for row in np.split(values, ends[1:-1])]
 

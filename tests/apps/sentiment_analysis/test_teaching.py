@@ -17,6 +17,9 @@ TRAIN = Part(GOOD + BAD, np.repeat([1, 0], 6).astype(np.int32))
 HELD_OUT = Part([b"a lovely film", b"a dull film"], np.array([1, 0], np.int32))
 CORPUS = Corpus("x", "first", ("bad", "good"), TRAIN, HELD_OUT, HELD_OUT, [b"warm, so lovely", b"cold and dull", b"?"])
 
+ASSETS = SentimentAssets(WordVocabulary.fit(count_words(TRAIN.texts), 50), CORPUS.labels)
+CONFIG = SentimentConfig(teacher="linear", batch_size=5)
+
 
 @pytest.fixture(autouse=True)
 def empty_cache(tmp_path, monkeypatch):
@@ -44,13 +47,13 @@ def test_what_was_taught_once_is_kept(monkeypatch):
 
 
 def test_no_reviews_need_no_teacher():
-    assert taught(dataclasses.replace(CORPUS, unlabelled=[])).shape == (0, 2)
+    without = dataclasses.replace(CORPUS, unlabelled=[])
+    assert taught(without).shape == (0, 2)
+    assert classification_datasets(without, ASSETS, CONFIG).steps_per_pass == 2
 
 
 def test_a_pass_has_the_reviews_of_train_as_they_are_and_the_others_as_taught():
-    assets = SentimentAssets(WordVocabulary.fit(count_words(TRAIN.texts), 50), CORPUS.labels)
-    config = SentimentConfig(teacher="linear", batch_size=5)
-    found = classification_datasets(CORPUS, assets, config)
+    found = classification_datasets(CORPUS, ASSETS, CONFIG)
     assert found.steps_per_pass == 3
     wanted = np.concatenate([labels for _, labels in found.train(0).take(3).as_numpy_iterator()])
     certain = (wanted == 0) | (wanted == 1)
@@ -58,5 +61,5 @@ def test_a_pass_has_the_reviews_of_train_as_they_are_and_the_others_as_taught():
     np.testing.assert_allclose(np.sort(wanted[~certain.all(axis=1), 1]), np.sort(taught(CORPUS)[:, 1]))
     ((_, validation),) = found.validation.as_numpy_iterator()
     np.testing.assert_array_equal(np.sort(validation, axis=0), [[0, 0], [1, 1]])
-    plain = classification_datasets(CORPUS, assets, dataclasses.replace(config, teacher="none"))
+    plain = classification_datasets(CORPUS, ASSETS, dataclasses.replace(CONFIG, teacher="none"))
     assert plain.steps_per_pass == 2
