@@ -129,15 +129,12 @@ class SentimentAnalysis(application.Application[SentimentConfig, "Corpus", "Sent
     def read(self, source: str, config: SentimentConfig) -> "Corpus":
         """Reads reviews and holds validation out of train."""
         from apps.sentiment_analysis.data import read_corpus
-        from shared.loading import note
 
         if config.layers > 1 and (config.pretraining_steps or config.pretrained):
             raise InputError("only one recurrent layer can be pre-trained; say --layers 1, or leave pre-training out")
         if config.cell == "none" and (config.pretraining_steps or config.pretrained):
             raise InputError("without a recurrent layer there is nothing to pre-train; choose a --cell")
         corpus = read_corpus(source, config.validation_fraction, config.seed, config.text_column, config.label_column)
-        if config.teacher != "none" and not corpus.unlabelled:
-            note(f"{source} has no reviews without a class: there is nothing for a teacher to label")
         if len(corpus.train.texts) < config.batch_size:
             raise InputError(
                 f"{source} leaves {len(corpus.train.texts)} reviews to train on and a batch has {config.batch_size}; "

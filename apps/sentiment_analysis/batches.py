@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from apps.sentiment_analysis.assets import SentimentAssets
 from apps.sentiment_analysis.data import Corpus, encode_all
-from apps.sentiment_analysis.teaching import taught
+from apps.sentiment_analysis.teaching import teacher_probabilities
 from shared.application import Datasets
 from shared.batching import batches_of_similar_length, padded
 from shared.layers.sequence_loop import LENGTH_BUCKET
@@ -28,7 +28,7 @@ def classification_datasets(corpus: Corpus, assets: SentimentAssets, config: "Se
     wanted = certain[corpus.train.labels]
     if config.teacher != "none":
         train += read_part(encode_all(corpus.unlabelled, assets.vocabulary), config)
-        wanted = np.concatenate([wanted, taught(corpus)])
+        wanted = np.concatenate([wanted, teacher_probabilities(corpus)])
     return Datasets(
         train=lambda first: train_batches(train, wanted, config.batch_size, config.seed, first),
         steps_per_pass=len(train) // config.batch_size,

@@ -17,7 +17,7 @@ from shared.loading import note
 TEACHERS = (fit_tfidf, fit_nbsvm)
 
 
-def taught(corpus: Corpus) -> np.ndarray:
+def teacher_probabilities(corpus: Corpus) -> np.ndarray:
     """What the linear models of word pairs, fitted on train alone, take the unlabelled reviews for.
 
     Computed once for the same corpus.
@@ -27,6 +27,7 @@ def taught(corpus: Corpus) -> np.ndarray:
     """
     classes = len(corpus.labels)
     if not corpus.unlabelled:
+        note(f"{corpus.source} has no reviews without a class: there is nothing for a teacher to label")
         return np.zeros((0, classes), np.float32)
 
     def compute() -> dict[str, np.ndarray]:

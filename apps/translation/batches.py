@@ -27,7 +27,7 @@ def translation_datasets(corpus: Corpus, subwords: SubwordTokenizer, config: "Tr
     Pairs with a side of more than `longest` subwords are in neither.
     """
     train, validation = encoded(corpus.train, subwords), encoded(corpus.validation, subwords)
-    kept, lengths = short_enough(train, config.longest), steps(train)
+    kept, lengths = short_enough(train, config.longest), side_lengths(train)
     chosen = short_enough(validation, config.longest)
     sampled = config.subword_sampling > 0
 
@@ -56,14 +56,14 @@ def encoded(pairs: Pairs, subwords: SubwordTokenizer) -> Encoded:
     return subwords.encode_all(pairs.sources), subwords.encode_all(pairs.targets)
 
 
-def steps(pairs: Encoded) -> np.ndarray:
+def side_lengths(pairs: Encoded) -> np.ndarray:
     """The number of ids of each source and its target, marks included: int [pairs, 2]."""
     return np.array([[len(source) + 1, len(target) + 1] for source, target in zip(*pairs, strict=True)])
 
 
 def short_enough(pairs: Encoded, longest: int) -> np.ndarray:
     """Which pairs have at most so many ids a side, marks not counted: indices, int [kept]."""
-    return np.flatnonzero(steps(pairs).max(axis=1) <= longest + 1)
+    return np.flatnonzero(side_lengths(pairs).max(axis=1) <= longest + 1)
 
 
 def train_batches(
@@ -90,7 +90,7 @@ def train_batches(
 
 def ordered_batches(pairs: Encoded, config: "TranslationConfig") -> tf.data.Dataset:
     """All pairs once, sorted by length."""
-    lengths = steps(pairs)
+    lengths = side_lengths(pairs)
     order = np.lexsort(lengths.T)
     rows = min(config.batch_size, max(config.batch_tokens // int(lengths.max()), 1))
 

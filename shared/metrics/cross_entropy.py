@@ -29,14 +29,14 @@ class SmoothedCrossEntropy(keras.losses.Loss):
 
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         """Symbols int [tokens] and logits [tokens, symbols] to nats [tokens]."""
-        return smoothed(tf.cast(y_true, tf.int32), y_pred, self.smoothing)
+        return smoothed_nats(tf.cast(y_true, tf.int32), y_pred, self.smoothing)
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
         return super().get_config() | {"smoothing": self.smoothing}
 
 
-def smoothed(y_true: Tensor, y_pred: Tensor, smoothing: float) -> Tensor:
+def smoothed_nats(y_true: Tensor, y_pred: Tensor, smoothing: float) -> Tensor:
     """Smoothed cross-entropy: symbols int32 [tokens] and logits [tokens, symbols] to nats [tokens].
 
     With z the logits, y the right symbol and s the smoothing it is -log p(y) + s (z_y - mean z), whose gradient is

@@ -9,7 +9,7 @@ from apps.sentiment_analysis.application import SentimentConfig
 from apps.sentiment_analysis.assets import SentimentAssets
 from apps.sentiment_analysis.batches import classification_datasets
 from apps.sentiment_analysis.data import Corpus, Part
-from apps.sentiment_analysis.teaching import taught
+from apps.sentiment_analysis.teaching import teacher_probabilities
 from shared.text import WordVocabulary, count_words
 
 GOOD, BAD = [b"a lovely and warm film"] * 6, [b"a dull and cold film"] * 6
@@ -27,7 +27,7 @@ def empty_cache(tmp_path, monkeypatch):
 
 
 def test_the_teacher_knows_what_train_says():
-    found = taught(CORPUS)
+    found = teacher_probabilities(CORPUS)
     np.testing.assert_allclose(found.sum(axis=1), 1, rtol=1e-6)
     assert found[0, 1] > 0.7
     assert found[1, 0] > 0.7
@@ -37,18 +37,18 @@ def test_the_teacher_knows_what_train_says():
 def test_reviews_held_out_teach_nothing():
     lies = Part(HELD_OUT.texts * 50, 1 - np.tile(HELD_OUT.labels, 50))
     other = dataclasses.replace(CORPUS, fingerprint="second", validation=lies, test=lies)
-    np.testing.assert_array_equal(taught(other), taught(CORPUS))
+    np.testing.assert_array_equal(teacher_probabilities(other), teacher_probabilities(CORPUS))
 
 
 def test_what_was_taught_once_is_kept(monkeypatch):
-    first = taught(CORPUS)
+    first = teacher_probabilities(CORPUS)
     monkeypatch.setattr("apps.sentiment_analysis.teaching.TEACHERS", ())
-    np.testing.assert_array_equal(taught(CORPUS), first)
+    np.testing.assert_array_equal(teacher_probabilities(CORPUS), first)
 
 
 def test_no_reviews_need_no_teacher():
     without = dataclasses.replace(CORPUS, unlabelled=[])
-    assert taught(without).shape == (0, 2)
+    assert teacher_probabilities(without).shape == (0, 2)
     assert classification_datasets(without, ASSETS, CONFIG).steps_per_pass == 2
 
 
@@ -58,7 +58,7 @@ def test_a_pass_has_the_reviews_of_train_as_they_are_and_the_others_as_taught():
     wanted = np.concatenate([labels for _, labels in found.train(0).take(3).as_numpy_iterator()])
     certain = (wanted == 0) | (wanted == 1)
     assert certain.all(axis=1).sum() == 12
-    np.testing.assert_allclose(np.sort(wanted[~certain.all(axis=1), 1]), np.sort(taught(CORPUS)[:, 1]))
+    np.testing.assert_allclose(np.sort(wanted[~certain.all(axis=1), 1]), np.sort(teacher_probabilities(CORPUS)[:, 1]))
     ((_, validation),) = found.validation.as_numpy_iterator()
     np.testing.assert_array_equal(np.sort(validation, axis=0), [[0, 0], [1, 1]])
     plain = classification_datasets(CORPUS, ASSETS, dataclasses.replace(CONFIG, teacher="none"))

@@ -88,16 +88,16 @@ def test_an_ensemble_is_measured_and_answers_as_one(translation, tiny_pairs, tin
     run = Path(shutil.copytree(tiny_translation_run, "run"))
     short = ["--seed", "1", "--epochs", "1", "--units", "16", "--out", "other"]
     assert translation("train", "--data", tiny_pairs, *tiny_flags, *short).status == 0
-    answer = translation("evaluate", "run", "--json", "--ensemble", "other")
+    answer = translation("evaluate", "run", "--json", "--ensemble", "other", "run")
     assert answer.status == 0
     assert json.loads(answer.output)["metrics"]["bleu"] > 50
     assert (run / "stages/ensemble/metrics.json").exists()
     assert (run / "stages/ensemble/plots/attention.png").exists()
     assert not (run / "metrics.json").exists()
-    assert translation("predict", "run", "The red cat sees the dog.", "--ensemble", "other").status == 0
-    exported = translation("export", "run", "--ensemble", "other")
+    assert translation("predict", "run", "The red cat sees the dog.", "--ensemble", "other", "run").status == 0
+    exported = translation("export", "run", "--ensemble", "other", "run")
     card = (Path(exported.output.strip()) / "README.md").read_text()
-    assert "averaged with other" in card
+    assert "averaged with other, averaged with run" in card
     assert "Measured on" in card
 
 
