@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from shared.gradients import attribution
@@ -97,10 +97,12 @@ def explain_kinks(inputs):
         before = tf.einsum("nte,eh->nth", x, FIRST)
         return tf.linalg.matvec(tf.reduce_max(tf.nn.relu(before) + tf.tanh(before), axis=1), SECOND)
 
-    return integrated_gradients(function, inputs, normal(E, seed=9), rounds=8)
+    # Kinks where the gradient is large take many points, and contributions may cancel to a difference near 0.
+    return integrated_gradients(function, inputs, normal(E, seed=9), rounds=11)
 
 
 @settings(deadline=None, max_examples=40)
+@example(0, 4.03125)
 @given(st.integers(0, 10_000), st.floats(0.1, 5))
 def test_complete_on_a_function_with_curves_and_kinks(seed, scale):
     assert_complete(explain_kinks(normal(N, T, E, seed=seed, scale=scale)))
