@@ -3,7 +3,7 @@
 import contextlib
 import os
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -40,15 +40,15 @@ def cached_arrays(key: str, compute: Callable[[], Mapping[str, np.ndarray]]) -> 
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomically(path) as temporary, temporary.open("wb") as file:
             np.savez(file, **arrays)
-        _forget(path.parent)
+        forget_oldest(path.parent.glob("*.npz"), LIMIT)
     return arrays
 
 
-def _forget(folder: Path) -> None:
-    """Removes what was written first until the rest is within the limit."""
-    files = sorted(((path.stat(), path) for path in folder.glob("*.npz")), key=lambda item: -item[0].st_mtime_ns)
+def forget_oldest(paths: Iterable[Path], limit: int) -> None:
+    """Removes the files that were written first, until the rest has at most so many bytes."""
+    files = sorted(((path.stat(), path) for path in paths), key=lambda item: -item[0].st_mtime_ns)
     total = 0
     for status, path in files:
         total += status.st_size
-        if total > LIMIT:
+        if total > limit:
             path.unlink(missing_ok=True)

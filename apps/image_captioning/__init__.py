@@ -1,0 +1,1 @@
+"""Photograph in, caption out."""
