@@ -68,7 +68,7 @@ def read_text(path: Path) -> str:
         InputError: The file is empty, binary, unreadable, a damaged archive, or not UTF-8 (the offset of the first
             wrong byte is named).
     """
-    return _decoded(_content(path), path).replace("\r\n", "\n").replace("\r", "\n")
+    return decoded(_content(path), path).replace("\r\n", "\n").replace("\r", "\n")
 
 
 def read_lines(path: Path) -> list[str]:
@@ -80,7 +80,7 @@ def read_lines(path: Path) -> list[str]:
     Raises:
         InputError: As `read_text`.
     """
-    return _decoded(_content(path), path).replace("\r\n", "\n").removesuffix("\n").split("\n")
+    return decoded(_content(path), path).replace("\r\n", "\n").removesuffix("\n").split("\n")
 
 
 def _content(path: Path) -> bytes:
@@ -96,8 +96,12 @@ def _content(path: Path) -> bytes:
         raise InputError(f"cannot read {path}: {error.strerror}") from None
 
 
-def _decoded(content: bytes, path: Path) -> str:
-    """The text of a file's content, without a byte order mark; the advice suits what is wrong with it."""
+def decoded(content: bytes, path: Path) -> str:
+    """The text of a file's content, without a byte order mark; the advice suits what is wrong with it.
+
+    Raises:
+        InputError: It is empty, binary, or not UTF-8.
+    """
     command = "zcat {0} | iconv -f {1} -t utf-8" if path.suffix.lower() == ".gz" else "iconv -f {1} -t utf-8 {0}"
     named = shlex.quote(str(path))
     if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
@@ -137,12 +141,13 @@ def read_texts(path: Path, suffixes: tuple[str, ...] = (".txt", ".md")) -> str:
     return read_text(path)
 
 
-def load_tensorflow_dataset(name: str, features: Sequence[str] = ()) -> dict[str, Any]:
+def load_tensorflow_dataset(name: str, features: Sequence[str] = (), undecoded: Sequence[str] = ()) -> dict[str, Any]:
     """The splits of a TensorFlow dataset, from `~/tensorflow_datasets` (or `TFDS_DATA_DIR`) or the network.
 
     Args:
         name: `NAME`, `NAME/CONFIGURATION`, either with `:VERSION`.
         features: What its examples must have.
+        undecoded: Of these, what is given as it is stored: a picture as the bytes of its file.
 
     Raises:
         InputError: There is no such dataset, it lacks a feature, or it cannot be downloaded.
@@ -166,7 +171,7 @@ def load_tensorflow_dataset(name: str, features: Sequence[str] = ()) -> dict[str
             if not builder.data_path.exists():
                 _check_network(builder.url_infos)
             builder.download_and_prepare()
-        return builder.as_dataset()
+        return builder.as_dataset(decoders={feature: tfds.decode.SkipDecoding() for feature in undecoded})
     except InputError:
         raise
     except Exception as error:  # noqa: BLE001 - the network fails in as many ways as there are clients

@@ -5,12 +5,8 @@ import dataclasses
 import gzip
 import hashlib
 import io
-import lzma
 import re
-import shlex
 import tarfile
-import warnings
-import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -19,8 +15,10 @@ import pandas as pd
 import tqdm
 
 from shared import sources
+from shared.archives import check_tar_end, readable
 from shared.caching import cached_arrays
-from shared.errors import InputError, suggestion
+from shared.errors import InputError
+from shared.tables import parse_table
 
 Rows = list[tuple[bytes, str]]
 """Texts with the names of their classes."""
@@ -71,7 +69,7 @@ def read_reviews(source: str, text_column: str, label_column: str) -> Reviews:
     path = sources.existing_path(source)
     if path is None:
         return _read_tensorflow_dataset(source, text_column, label_column)
-    with _readable(path):
+    with readable(path):
         if path.is_dir():
             tables = {part: _table_in(path, part) for part in ("train", "test")}
             if tables["train"] and tables["test"]:
@@ -84,19 +82,6 @@ def read_reviews(source: str, text_column: str, label_column: str) -> Reviews:
             return Reviews(_read_table(path, text_column, label_column), None)
         large = path.stat().st_size >= CACHED_FROM
         return _from_layout(_cached_members(path) if large else _members_of(path), path)
-
-
-@contextlib.contextmanager
-def _readable(path: Path) -> Iterator[None]:
-    """What goes wrong in reading, in one line."""
-    try:
-        yield
-    except InputError:
-        raise
-    except (EOFError, zlib.error, lzma.LZMAError, tarfile.TarError, gzip.BadGzipFile) as error:
-        raise InputError(f"{path} is cut short or damaged ({error}); download it again") from None
-    except OSError as error:
-        raise InputError(f"cannot read {error.filename or path}: {error.strerror or error}") from None
 
 
 def _read_sample() -> Reviews:
@@ -141,10 +126,7 @@ def _members_of(archive: Path) -> Iterator[tuple[str, bytes]]:
                 if member.isfile() and MEMBER.search(member.name):
                     text = members.extractfile(member)
                     yield member.name, text.read() if text else b""
-            # `tarfile` also takes the lack of the zeros that end an archive for its end.
-            members.fileobj.seek(members.offset)
-            if members.fileobj.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
-                raise EOFError(f"no end after {members.offset:,} bytes")
+            check_tar_end(members)
 
 
 def _cached_members(archive: Path) -> list[tuple[str, bytes]]:
@@ -196,32 +178,10 @@ def _table_in(folder: Path, part: str) -> Path | None:
 
 def _read_table(path: Path, text_column: str, label_column: str) -> Rows:
     content = gzip.decompress(path.read_bytes()) if path.suffix.lower() == ".gz" else path.read_bytes()
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        utf_16 = content.startswith((b"\xff\xfe", b"\xfe\xff"))
-        command = f"iconv -f {'utf-16' if utf_16 else 'latin1'} -t utf-8 {shlex.quote(str(path))} > utf8.csv"
-        wrong = f"byte 0x{content[error.start]:02x} at offset {error.start}"
-        raise InputError(f"{path} is not UTF-8 ({wrong}); convert it first, perhaps: {command}") from None
-    if not text.strip():
-        raise InputError(f"{path} is empty; give a table with a header and a review a row")
     delimiter = "\t" if ".tsv" in path.name.lower()[-7:] else ","
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", pd.errors.ParserWarning)  # of cells that no column has
-            table = pd.read_csv(io.StringIO(text), sep=delimiter, dtype=str, keep_default_na=False, index_col=False)
-    except (pd.errors.ParserError, pd.errors.ParserWarning) as error:
-        reason = str(error).strip().removeprefix("Error tokenizing data. C error: ").splitlines()[0].rstrip(".")
-        advice = "put texts that hold the delimiter or a line end between quotation marks"
-        raise InputError(f"{path} is no table: {reason}; {advice}") from None
-    for name in (text_column, label_column):
-        if name not in table.columns:
-            present = ", ".join(table.columns[:20])[:300]
-            hint = suggestion(name, list(table.columns), "name them with --text-column and --label-column")
-            raise InputError(f"{path} has no column named {name}; it has {present}; {hint}")
-    if table.empty:
-        raise InputError(f"{path} has a header and no row below it; give a review a row")
-    texts, labels = (table[name].fillna("") for name in (text_column, label_column))
+    columns = {text_column: "--text-column", label_column: "--label-column"}
+    table = parse_table(content, str(path), delimiter, columns, "a review a row")
+    texts, labels = (table[name] for name in (text_column, label_column))
     return [(text.encode(), label.strip()) for text, label in zip(texts, labels, strict=True)]
 
 

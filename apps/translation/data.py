@@ -1,13 +1,13 @@
 """Sentences and their translations in three parts, whatever they were read from."""
 
 import dataclasses
-import hashlib
 import math
 import re
 
 from apps.translation.pairs import Rows, read_pairs
 from shared import sources
 from shared.errors import InputError
+from shared.splits import keyed_order
 
 BREAKS = re.compile(r"[\t\r\n]+")
 """What would begin another cell or line when a sentence is written out."""
@@ -148,7 +148,7 @@ def _hold_out(source: str, rows: Rows, fractions: dict[str, float], seed: int) -
             f"{100 * least:g}% needs {needed:,}; give more, or hold out a larger share"
         )
     part_of: dict[str, str] = {}
-    order = sorted(groups, key=lambda text: (_keyed(text, seed), text))
+    order = keyed_order(groups, seed)
     for part, fraction in fractions.items():
         left = int(len(rows) * fraction)
         for text in order:
@@ -159,7 +159,3 @@ def _hold_out(source: str, rows: Rows, fractions: dict[str, float], seed: int) -
     for row in rows:
         divided[part_of.get(row[0], "train")].append(row)
     return divided
-
-
-def _keyed(text: str, seed: int) -> bytes:
-    return hashlib.blake2b(text.encode(), key=str(seed).encode(), digest_size=8).digest()
