@@ -22,6 +22,9 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 from apps.image_captioning.photographs import Found
 from shared import sources
 from shared.archives import NamedBytes
+from shared.caching import cache_folder
+from shared.errors import InputError
+from shared.runs import atomically
 
 SIZE = 224
 """Height and width of a scene, in pixels."""
@@ -147,6 +150,27 @@ def read_scenes(seed: int) -> Found:
             if parts[name] == "test":
                 groups[name] = kind
     return Found(images, captions, parts, groups)
+
+
+def example_files(count: int) -> list[str]:
+    """Paths of the first scenes of which all is seen in training, but they are not, painted anew.
+
+    Raises:
+        InputError: The package with the pictures is not installed, or there is no room for them.
+    """
+    folder, paths = cache_folder() / "scenes", []
+    for scene in draw_scenes(0, "seen", count):
+        path = folder / f"{scene.caption.replace(' ', '-')}.png"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with atomically(path) as temporary:
+                temporary.write_bytes(paint(scene))
+        except OSError as error:
+            raise InputError(
+                f"cannot write {path}: {error.strerror}; name another folder: XDG_CACHE_HOME=FOLDER"
+            ) from None
+        paths.append(str(path))
+    return paths
 
 
 def paint(scene: Scene) -> bytes:

@@ -1,6 +1,8 @@
-"""Photographs that come with scikit-learn and matplotlib, and images encoded in every way."""
+"""Photographs that come with scikit-learn and matplotlib, images encoded in every way, and a run on coloured squares."""
 
 import io
+import random
+from collections.abc import Callable
 from pathlib import Path
 
 import matplotlib
@@ -8,6 +10,9 @@ import numpy as np
 import PIL.Image
 import pytest
 import sklearn
+
+from apps.image_captioning.application import APPLICATION
+from shared.cli import main
 
 PHOTOGRAPHS = {
     "china": Path(sklearn.__file__).parent / "datasets/images/china.jpg",
@@ -36,3 +41,68 @@ def translucent(photograph) -> PIL.Image.Image:
     image = photograph.convert("RGBA")
     image.putalpha(PIL.Image.fromarray(np.tile(np.linspace(255, 0, image.width).astype(np.uint8), (image.height, 1))))
     return image
+
+
+FLAGS = (
+    "--preset quick --minimum-count 1 --units 32 --embedding-units 16 --batch-size 8 --learning-rate 0.01 "
+    "--warmup-steps 5 --epochs 3 --steps-per-epoch 30 --label-smoothing 0 --embedding-dropout 0 --context-dropout 0.1 "
+    "--output-dropout 0 --ema-momentum 0.9 --attention-penalty 0.1 --beam-width 3"
+)
+COLOURS = {"red": "#d01010", "green": "#109030", "blue": "#1040d0"}
+SIDES = {"left": 10, "right": 90}
+
+
+def write_squares(folder: Path) -> None:
+    """Images of a coloured square at one side, two captions each, and `captions.csv`; the last 6 of 36 are the test."""
+    chooser = random.Random(0)
+    rows = ["image,caption,split"]
+    for index in range(36):
+        colour, side = chooser.choice(list(COLOURS)), chooser.choice(list(SIDES))
+        image = PIL.Image.new("RGB", (160, 120), "white")
+        place = (SIDES[side] + chooser.randrange(-6, 7), chooser.randrange(10, 60))
+        image.paste(COLOURS[colour], (*place, place[0] + 50, place[1] + 50))
+        image.save(folder / f"{index:02d}.png")
+        part = "train" if index < 24 else "val" if index < 30 else "test"
+        rows += [f"{index:02d}.png,A {colour} square on the {side}.,{part}"] * 2
+    (folder / "captions.csv").write_text("\n".join(rows) + "\n")
+
+
+@pytest.fixture(scope="session")
+def squares(made_once: Callable[..., Path]) -> Path:
+    """A folder of images and captions. Do not write to it."""
+    return made_once("squares", write_squares)
+
+
+@pytest.fixture(scope="session")
+def tiny_captioning_run(made_once: Callable[..., Path], squares: Path) -> Path:
+    """The folder of a finished run. Do not write to it."""
+
+    def train(folder: Path) -> None:
+        words = ["train", "--data", str(squares), *FLAGS.split(), "--out", str(folder / "run"), "--debug"]
+        assert main(APPLICATION, words) == 0
+
+    return made_once("tiny-captioning-run", train) / "run"
+
+
+@pytest.fixture(scope="session")
+def tiny_flags() -> list[str]:
+    """The settings of that run, as words of a command line."""
+    return FLAGS.split()
+
+
+@pytest.fixture(scope="session")
+def tiny_captioner(tiny_captioning_run: Path):
+    """The serving module of that run."""
+    from shared.loading import load
+    from shared.runs import Run
+
+    return APPLICATION.serving_module(load(APPLICATION, Run(tiny_captioning_run)))
+
+
+@pytest.fixture
+def image_captioning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture):
+    """The command line of image captioning, in an empty folder."""
+    from tests.conftest import CommandLine
+
+    monkeypatch.chdir(tmp_path)
+    return CommandLine(lambda words: main(APPLICATION, words), tmp_path, capfd, monkeypatch)

@@ -1,0 +1,257 @@
+"""Image captioning as the shared contract has it."""
+
+import dataclasses
+import functools
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from shared import application
+from shared.application import Datasets, Evaluation, Trained
+from shared.config import Count, Fraction, NonNegative, Size, TrainingConfig
+from shared.errors import InputError
+
+if TYPE_CHECKING:
+    import keras
+    import numpy as np
+
+    from apps.image_captioning.assets import CaptioningAssets
+    from apps.image_captioning.pictures import Album
+    from apps.image_captioning.serving import Captioner
+    from shared.runs import Run
+
+SPLIT_SEED = 0  # not the run's: runs with different seeds are then measured on the same images
+
+
+@dataclasses.dataclass(frozen=True)
+class CaptioningConfig(TrainingConfig):
+    """Settings of the encoder and the decoder."""
+
+    validation_fraction: Fraction = 0.1
+    """Share of the images that is held out for validation, where the data has no part for it."""
+    test_fraction: Fraction = 0.1
+    """Share of the images that is held out for test, where the data has no part for it."""
+    image_column: str = "image"
+    """Column of a table of captions that has the path of an image."""
+    caption_column: str = "caption"
+    """Column that has one caption."""
+    split_column: str = "split"
+    """Column that says train, val or test, where there is one; empty to read none."""
+    skip_bad: bool = False
+    """Leave out images that cannot be decoded, and count them."""
+    minimum_count: Size = 5
+    """Occurrences in the train captions that a word must have to be learnt."""
+    longest: Size = 30
+    """Words of a caption at most, learnt from or written."""
+    encoder: Literal["efficientnet_lite0"] = "efficientnet_lite0"
+    """The network that looks at images, with the weights that it learnt on ImageNet."""
+    attention: bool = True
+    """Look at regions of the image for every word (Show, Attend and Tell), or at their mean once (Show and Tell)."""
+    cell: Literal["lstm", "gru", "simple_rnn", "layer_norm_lstm"] = "lstm"
+    """The recurrent cell."""
+    embedding_units: Size = 256
+    """Width of the embedding of words, which the softmax shares."""
+    units: Size = 512
+    """Width of regions, of recurrent layers and of the attention."""
+    layers: Size = 1
+    """Recurrent layers; the lowest attends."""
+    attention_penalty: NonNegative = 1.0
+    """What it costs not to attend to every region once in all (doubly stochastic attention)."""
+    word_dropout: Fraction = 0.0
+    """Rate at which words are dropped."""
+    embedding_dropout: Fraction = 0.3
+    """Rate of the embedding's features, dropped at all steps alike."""
+    context_dropout: Fraction = 0.4
+    """Rate on the regions, and between recurrent layers."""
+    output_dropout: Fraction = 0.4
+    """Rate on what is compared with all words."""
+    label_smoothing: Fraction = 0.1
+    """Share of the probability that all words are to have alike."""
+    beam_width: Size = 5
+    """Hypotheses that the search goes on with; 1 is greedy."""
+    length_penalty: NonNegative = 1.0
+    """Power of the length by which a hypothesis's log-probability is divided; 0 favours short ones."""
+    no_repeat_ngram: Count = 3
+    """Words of the sequences of which none may come twice in a caption; 0 allows all."""
+
+
+@dataclasses.dataclass(frozen=True)
+class AnswerOptions:
+    """How `predict` answers."""
+
+    n_best: bool = False
+    """Show several captions of each image, with their scores."""
+
+
+class ImageCaptioning(application.Application[CaptioningConfig, "Album", "CaptioningAssets"]):
+    """Photograph in, caption out."""
+
+    name = "image_captioning"
+    summary = "photograph in, caption out: an image encoder, and an LSTM that attends to its regions"
+    options = AnswerOptions
+    monitor = "val_nats"
+    presets: Mapping[application.PresetName, CaptioningConfig] = {
+        "quick": CaptioningConfig(
+            epochs=40,
+            learning_rate=2e-3,
+            embedding_units=128,
+            units=256,
+            attention_penalty=0.0,
+            embedding_dropout=0.1,
+            context_dropout=0.2,
+            output_dropout=0.2,
+            ema_momentum=0.98,
+            beam_width=3,
+        ),
+        "default": CaptioningConfig(epochs=15, batch_size=64, ema_momentum=0.998),
+        "best": CaptioningConfig(epochs=25, batch_size=64, context_dropout=0.5, output_dropout=0.5, ema_momentum=0.998),
+    }
+
+    @functools.cached_property
+    def demo_inputs(self) -> Sequence[str]:
+        """Paths of three scenes of the sample that nothing is trained on, painted where cached arrays are."""
+        from apps.image_captioning.scenes import example_files
+
+        return example_files(3)
+
+    def read(self, source: str, config: CaptioningConfig) -> "Album":
+        """Reads images with captions, holds out what parts the data does not have, and decodes every image once."""
+        from apps.image_captioning.data import read_corpus
+        from apps.image_captioning.photographs import Columns
+        from apps.image_captioning.pictures import checked_album
+        from shared.loading import note
+
+        columns = Columns(config.image_column, config.caption_column, config.split_column)
+        corpus = read_corpus(source, config.validation_fraction, config.test_fraction, SPLIT_SEED, columns)
+        album = checked_album(corpus, config.skip_bad)
+        for line in album.notes:
+            note(line)
+        return album
+
+    def fit_assets(self, corpus: "Album", config: CaptioningConfig) -> "CaptioningAssets":
+        """The words of the train captions."""
+        from apps.image_captioning.assets import CaptioningAssets
+        from apps.image_captioning.batches import encoded
+        from apps.image_captioning.captions import CaptionVocabulary
+        from shared.loading import note
+
+        texts = (text for each in corpus.train.captions for text in each)
+        assets = CaptioningAssets(CaptionVocabulary.fit(texts, config.minimum_count))
+        if not assets.vocabulary.words:
+            raise InputError(f"no word is {config.minimum_count} times in the train captions; lower --minimum-count")
+        for name, part in (("train", corpus.train), ("validation", corpus.validation)):
+            captions, kept = sum(map(len, part.captions)), len(encoded(part, assets.vocabulary, config.longest)[1])
+            if not kept:
+                raise InputError(f"no {name} caption has at most {config.longest} words; raise --longest")
+            if kept < captions:
+                note(f"left out of {name}: {captions - kept:,} captions with more than {config.longest} words")
+        return assets
+
+    def write_assets(self, assets: "CaptioningAssets", folder: Path) -> None:
+        """Writes `words.txt`."""
+        assets.write(folder)
+
+    def read_assets(self, folder: Path) -> "CaptioningAssets":
+        """Reads it."""
+        from apps.image_captioning.assets import CaptioningAssets
+
+        return CaptioningAssets.read(folder)
+
+    def datasets(self, corpus: "Album", assets: "CaptioningAssets", config: CaptioningConfig) -> Datasets:
+        """Batches of captions with the features of their images, which are computed once."""
+        from apps.image_captioning.batches import captioning_datasets
+        from apps.image_captioning.encoders import encoder
+        from apps.image_captioning.pictures import part_features
+
+        pretrained = encoder(config.encoder).pretrained()
+        features = (part_features(part, pretrained) for part in (corpus.train, corpus.validation))
+        return captioning_datasets(corpus, *features, assets.vocabulary, config)
+
+    def build(self, config: CaptioningConfig, assets: "CaptioningAssets") -> "keras.Model":
+        """The encoder, and a decoder with attention or without."""
+        from apps.image_captioning.model import CaptioningModel
+
+        names = (
+            *("encoder", "attention", "cell", "embedding_units", "units", "layers", "attention_penalty"),
+            *("word_dropout", "embedding_dropout", "context_dropout", "output_dropout"),
+        )
+        settings = {name: getattr(config, name) for name in names}
+        model = CaptioningModel(vocabulary_size=len(assets.vocabulary), **settings)
+        model.build()
+        return model
+
+    def begin(self, model: "keras.Model", config: CaptioningConfig, run: "Run") -> None:
+        """Gives the encoder the weights that it learnt on ImageNet."""
+        from apps.image_captioning.encoders import encoder
+
+        model.encoder.set_weights(encoder(config.encoder).pretrained().get_weights())
+
+    def objective(self, config: CaptioningConfig) -> dict[str, Any]:
+        """Smoothed cross-entropy; by word the cross-entropy in nats and the share of wrong guesses."""
+        from shared.metrics.cross_entropy import SmoothedCrossEntropy, token_metrics
+
+        return {"loss": SmoothedCrossEntropy(config.label_smoothing), "metrics": token_metrics()}
+
+    def evaluate(self, trained: Trained, corpus: "Album", run: "Run") -> Evaluation:
+        """BLEU, ROUGE-L, chrF and CIDEr-D beside the most frequent caption and retrieval."""
+        from apps.image_captioning.report import evaluate
+
+        names = ("beam_width", "length_penalty", "no_repeat_ngram")
+        return evaluate(
+            self.serving_module(trained),
+            trained.model.encoder,
+            corpus,
+            len(trained.assets.vocabulary.words),
+            run.plots,
+            {"decoding": {name: getattr(trained.config, name) for name in names}},
+        )
+
+    def serving_module(self, trained: Trained) -> "Captioner":
+        """From the contents of image files to captions, scores and attention."""
+        from apps.image_captioning.serving import Captioner
+
+        return Captioner(trained.model, trained.assets, trained.config)
+
+    def warmup_requests(self) -> Mapping[str, Mapping[str, Any]]:
+        """A plain image for each signature that every export has."""
+        import numpy as np
+        import tensorflow as tf
+
+        plain = tf.io.encode_png(tf.fill([224, 224, 3], tf.constant(127, tf.uint8))).numpy()
+        images = np.array([plain], dtype=object)
+        return {"serving_default": {"image_bytes": images}, "n_best": {"image_bytes": images}}
+
+    def request(self, inputs: Sequence[str], options: AnswerOptions) -> "tuple[str, Mapping[str, np.ndarray]]":
+        """The contents of files for `serving_default`, or for `n_best`."""
+        import numpy as np
+
+        from apps.image_captioning.image_files import read_image
+
+        images = np.array([read_image(Path(path)) for path in inputs], dtype=object)
+        return ("n_best" if options.n_best else "serving_default"), {"image_bytes": images}
+
+    def records(self, inputs: Sequence[str], outputs: "Mapping[str, np.ndarray]") -> list[dict[str, Any]]:
+        """Image, caption and score; or image, captions and scores."""
+        if "captions" not in outputs:
+            rows = zip(inputs, outputs["caption"], outputs["score"], strict=True)
+            return [
+                {"image": image, "caption": caption.decode(), "score": float(score)} for image, caption, score in rows
+            ]
+        return [
+            {
+                "image": image,
+                "captions": [caption.decode() for caption in captions],
+                "scores": [float(score) for score in scores],
+            }
+            for image, captions, scores in zip(inputs, outputs["captions"], outputs["scores"], strict=True)
+        ]
+
+    def show(self, answer: dict[str, Any]) -> str:
+        """The image and its caption; several captions with their scores."""
+        if "caption" in answer:
+            return f"{answer['image']}: {answer['caption']}"
+        rows = zip(answer["scores"], answer["captions"], strict=True)
+        return "\n".join([answer["image"], *(f"{score:8.3f}  {caption}" for score, caption in rows)])
+
+
+APPLICATION = ImageCaptioning()

@@ -1,0 +1,151 @@
+"""Encoded images in, captions out, in one graph."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import tensorflow as tf
+
+from apps.image_captioning.assets import CaptioningAssets
+from apps.image_captioning.efficientnet_lite import SIZE
+from apps.image_captioning.images import decode_images
+from apps.image_captioning.model import CaptioningModel
+from shared.decoding.beam_search import Hypotheses, beam_search
+from shared.subwords import BEGIN, END
+from shared.text import PADDING, UNKNOWN
+
+if TYPE_CHECKING:
+    from apps.image_captioning.application import CaptioningConfig
+
+N_BEST = 5  # at most, of the signature `n_best`
+TOGETHER = 32  # images that are decoded and encoded together
+LEAST = -1e30  # the score of a caption that the search did not find
+
+_IMAGES = tf.TensorSpec([None], tf.string)
+
+
+class Captioner(tf.Module):
+    """Describes images by beam search, each by itself: an answer does not depend on what is beside it.
+
+    An image is a JPEG, a PNG, a GIF (its first frame) or a BMP, of any size up to 50 megapixels, grey or with alpha.
+
+    Args:
+        model: With its encoder.
+        assets: Its words.
+        config: How to decode.
+    """
+
+    def __init__(self, model: CaptioningModel, assets: CaptioningAssets, config: "CaptioningConfig"):
+        super().__init__()
+        # Without these the export loads and cannot run.
+        variables = {id(each): each.value for each in (*model.trainable_variables, *model.encoder.variables)}
+        self._owned = list(variables.values())
+        self._model: Callable[[], CaptioningModel] = lambda: model  # hidden: Keras would be saved along
+        self._vocabulary = assets.vocabulary
+        self._attends, self._map_shape = model.attends, model.map_shape
+        self._longest, self._beam_width = config.longest, config.beam_width
+        self._length_penalty, self._no_repeat_ngram = config.length_penalty, config.no_repeat_ngram
+
+    @property
+    def signatures(self) -> dict[str, Callable[..., dict[str, tf.Tensor]]]:
+        """What an export answers; `attention` only where the model has one."""
+        found = {"serving_default": self.caption, "n_best": self.n_best}
+        return found | {"attention": self.attention} if self._attends else found
+
+    @tf.function(input_signature=[_IMAGES], autograph=False)
+    def caption(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Describes images, the contents of files, string [N].
+
+        Returns:
+            `caption` string [N]; `score` float32 [N], the mean log-probability a word, the end counted.
+        """
+        captions, scores = self._captions(image_bytes, 1)
+        return {"caption": captions[:, 0], "score": scores[:, 0]}
+
+    @tf.function(input_signature=[_IMAGES], autograph=False)
+    def n_best(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Describes images string [N] in several ways.
+
+        Returns:
+            `captions` string [N, K] in the order of the search, the best first; `scores` float32 [N, K], their mean
+            log-probabilities: K is the width of the beam, at most 5. Where the search found fewer, a score is -1e30.
+        """
+        captions, scores = self._captions(image_bytes, min(N_BEST, self._beam_width))
+        return {"captions": captions, "scores": scores}
+
+    @tf.function(input_signature=[_IMAGES], autograph=False)
+    def attention(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Describes images string [N] and says where the decoder looked.
+
+        Returns:
+            `caption` and `score`; `words` string [N, S], "" after the last; `weights` float32 [N, S, rows, columns],
+            that of each region when a word was written, from the top left of the image as decoded.
+        """
+        rows, columns = self._map_shape
+        shape = [None, self._longest, rows * columns]
+        symbols, score, weights = self._search_all(
+            image_bytes,
+            1,
+            lambda found: (found.symbols[:, 0], mean_scores(found)[:, 0], found.attention[:, 0]),
+            ((tf.int32, shape[:2]), (tf.float32, [None]), (tf.float32, shape)),
+        )
+        caption = self._vocabulary.decode(symbols)
+        words = tf.strings.split(caption).to_tensor("")
+        steps = tf.shape(words)[1]
+        weights = tf.reshape(weights[:, :steps], [-1, steps, rows, columns])
+        return {"caption": caption, "score": score, "words": words, "weights": weights}
+
+    def _captions(self, image_bytes: tf.Tensor, count: int) -> tuple[tf.Tensor, tf.Tensor]:
+        """The best captions and their scores, [N, count]."""
+        symbols, scores = self._search_all(
+            image_bytes,
+            count,
+            lambda found: (found.symbols, mean_scores(found)),
+            ((tf.int32, [None, count, self._longest]), (tf.float32, [None, count])),
+        )
+        return self._vocabulary.decode(symbols), scores
+
+    def _search_all(
+        self,
+        image_bytes: tf.Tensor,
+        count: int,
+        choose: Callable[[Hypotheses], tuple[tf.Tensor, ...]],
+        kinds: tuple[tuple[tf.DType, list[int | None]], ...],
+    ) -> list[tf.Tensor]:
+        """What is chosen of the hypotheses of images string [N]; some images at a time, to bound the memory."""
+        images = tf.size(image_bytes)
+        rounds = tf.maximum((images + TOGETHER - 1) // TOGETHER, 1)
+        written = [tf.TensorArray(kind, rounds, element_shape=shape, infer_shape=False) for kind, shape in kinds]
+
+        def describe_some(turn: tf.Tensor, written: list[tf.TensorArray]) -> tuple[tf.Tensor, list[tf.TensorArray]]:
+            pixels = decode_images(image_bytes[turn * TOGETHER : (turn + 1) * TOGETHER])
+            # A batch of none would leave nothing to encode: it is one black image.
+            black = tf.zeros([tf.maximum(1 - tf.shape(pixels)[0], 0), SIZE, SIZE, 3], tf.uint8)
+            found = choose(self._search(tf.concat([pixels, black], axis=0), count))
+            return turn + 1, [array.write(turn, values) for array, values in zip(written, found, strict=True)]
+
+        _, written = tf.while_loop(lambda turn, _: turn < rounds, describe_some, (tf.constant(0), written))
+        return [array.concat()[:images] for array in written]
+
+    def _search(self, pixels: tf.Tensor, count: int) -> Hypotheses:
+        """Hypotheses for pixels uint8 [images, 224, 224, 3]."""
+        model = self._model()
+        states, memory = model.begin(model.encoder(pixels, training=False))
+        images = tf.shape(pixels)[0]
+        return beam_search(
+            model.step,
+            states,
+            tf.fill([images], BEGIN),
+            tf.fill([images], self._longest),
+            end=END,
+            beam_width=self._beam_width,
+            n_best=count,
+            length_penalty=self._length_penalty,
+            forbidden=(PADDING, UNKNOWN, BEGIN),
+            no_repeat_ngram=self._no_repeat_ngram,
+            constants=memory,
+        )
+
+
+def mean_scores(found: Hypotheses) -> tf.Tensor:
+    """Mean log-probabilities a word, the end counted: float32 [images, count]; -1e30 where nothing was found."""
+    return tf.maximum(found.log_probabilities / tf.cast(found.lengths + 1, tf.float32), LEAST)
