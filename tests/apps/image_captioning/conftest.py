@@ -1,4 +1,4 @@
-"""Photographs that come with scikit-learn and matplotlib, images encoded in every way, and a run on coloured squares."""
+"""Photographs that come with other packages, images encoded in every way, and a run on coloured squares."""
 
 import io
 import random

@@ -1,0 +1,100 @@
+"""Training, resuming, evaluation beside baselines, and bad input, at the command line."""
+
+import json
+import math
+import shutil
+from pathlib import Path
+
+import numpy as np
+import PIL.Image
+import pytest
+
+from shared.runs import Run
+
+
+def checkpoint(run: Run) -> list[np.ndarray]:
+    with np.load(run.checkpoint) as state:
+        return [state[name] for name in sorted(set(state.files) - {"progress"})]
+
+
+def test_evaluate_measures_beside_the_most_frequent_caption_and_retrieval(image_captioning, tiny_captioning_run):
+    run = Path(shutil.copytree(tiny_captioning_run, "run"))
+    answer = image_captioning("evaluate", "run", "--json")
+    assert answer.status == 0
+    metrics = json.loads(answer.output)
+    assert set(metrics["baselines"]) == {"most_frequent", "retrieval"}
+    for values in (metrics["metrics"], *metrics["baselines"].values()):
+        assert {"bleu1", "bleu4", "rouge_l", "chrf", "cider"} <= set(values)
+        assert all(math.isfinite(value) for value in values.values())
+    assert metrics["metrics"]["bleu1"] > 80
+    assert metrics["metrics"]["bleu4"] > metrics["baselines"]["most_frequent"]["bleu4"]
+    assert {"attention.png", "contact_sheet.png"} <= {path.name for path in (run / "plots").iterdir()}
+
+
+def test_stopped_and_resumed_equals_never_stopped(
+    image_captioning, squares, tiny_flags, tiny_captioning_run, monkeypatch
+):
+    from shared import training
+
+    save = training.Trainer.save_checkpoint
+
+    def save_and_stop(trainer):
+        save(trainer)
+        if trainer.progress.step == 60:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(training.Trainer, "save_checkpoint", save_and_stop)
+    assert image_captioning("train", "--data", squares, *tiny_flags, "--out", "run").status == 130
+    assert image_captioning("train", "--resume", "run").status == 0
+    for found, expected in zip(checkpoint(Run(Path("run"))), checkpoint(Run(tiny_captioning_run)), strict=True):
+        np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--minimum-count", "1000"], "lower --minimum-count"),
+        (["--longest", "1"], "raise --longest"),
+        (["--caption-column", "text"], "--caption-column"),
+        (["--cell", "lsmt"], "cell"),
+        (["--encoder", "vgg"], "encoder"),
+        (["--beam-width", "0"], "beam-width"),
+    ],
+)
+def test_bad_settings_are_refused(image_captioning, squares, tiny_flags, words, message):
+    assert message in image_captioning.refused("train", "--data", squares, *tiny_flags, *words)
+
+
+def test_a_bad_image_is_named_or_left_out_and_counted(image_captioning, squares, tiny_flags):
+    shutil.copytree(squares, "data")
+    Path("data/03.png").write_bytes(Path("data/03.png").read_bytes()[:100])
+    Path("data/31.png").write_text("no image")
+    message = image_captioning.refused("train", "--data", "data", *tiny_flags)
+    assert "03.png is a damaged image, or cut short" in message
+    assert "--skip-bad" in message
+    short = ["--epochs", "1", "--steps-per-epoch", "1", "--out", "run"]
+    answer = image_captioning("train", "--data", "data", *tiny_flags, *short, "--skip-bad")
+    assert answer.status == 0
+    assert "left out: 2 images that cannot be decoded; the first: " in answer.errors
+
+
+def test_inputs_that_are_no_images_are_refused(image_captioning, tiny_captioning_run):
+    Path("text.jpg").write_text("no image")
+    Path("empty.png").write_bytes(b"")
+    PIL.Image.new("RGB", (8, 8)).save("cut.png")
+    Path("cut.png").write_bytes(Path("cut.png").read_bytes()[:40])
+    for path, message in {
+        "missing.jpg": "there is no file missing.jpg",
+        "text.jpg": "is no JPEG",
+        "empty.png": "is empty",
+        "cut.png": "damaged",
+        ".": "is no file",
+    }.items():
+        assert message in image_captioning.refused("predict", tiny_captioning_run, path)
+
+
+def test_damaged_words_are_refused(image_captioning, tiny_captioning_run):
+    run = Path(shutil.copytree(tiny_captioning_run, "run"))
+    for damaged in ("", "a\na\n", "a"):
+        (run / "assets/words.txt").write_text(damaged)
+        assert "assets is damaged" in image_captioning.refused("predict", "run", "a.png")

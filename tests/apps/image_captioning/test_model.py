@@ -1,0 +1,103 @@
+"""The model: what it returns, what it is told of places, and that training and decoding agree."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from apps.image_captioning.model import CaptioningModel, unevenness
+from apps.image_captioning.regions import Regions
+from shared.subwords import BEGIN
+
+SETTINGS = {
+    "vocabulary_size": 12,
+    "encoder": "efficientnet_lite0",
+    "cell": "lstm",
+    "embedding_units": 6,
+    "units": 8,
+    "layers": 1,
+    "attention_penalty": 1.0,
+    "word_dropout": 0.0,
+    "embedding_dropout": 0.2,
+    "context_dropout": 0.2,
+    "output_dropout": 0.2,
+}
+WORDS = np.array([[BEGIN, 5, 6, 7], [BEGIN, 8, 0, 0]], np.int32)
+
+
+def built(**settings) -> CaptioningModel:
+    keras.utils.set_random_seed(0)
+    model = CaptioningModel(**SETTINGS | {"attention": True} | settings)
+    model.build()
+    return model
+
+
+@pytest.fixture(scope="module")
+def features():
+    return np.random.default_rng(0).uniform(0, 6, (2, 7, 7, 1280)).astype(np.float16)
+
+
+@pytest.mark.parametrize(
+    "settings", [{}, {"layers": 2}, {"attention": False}, {"attention": False, "cell": "gru"}], ids=str
+)
+def test_steps_of_decoding_are_those_of_training(features, settings):
+    model = built(**settings)
+    wanted = model({"features": features, "words": WORDS})
+    assert wanted.shape == (6, 12)  # of 4 words and of 2
+    states, memory = model.begin(features)
+    found = []
+    for step in range(4):
+        logits, states, weights = model.step(tf.constant(WORDS[:, step]), states, memory)
+        found.append(logits)
+        if settings.get("attention", True):
+            np.testing.assert_allclose(tf.reduce_sum(weights, axis=1), 1, atol=1e-5)
+        else:
+            assert weights is None
+    found = np.stack(found, axis=1)
+    np.testing.assert_allclose(np.concatenate([found[0], found[1, :2]]), wanted, atol=1e-4)
+
+
+def test_regularisation_is_added_in_training_alone(features):
+    model = built()
+    inputs = {"features": features, "words": WORDS}
+    model(inputs)
+    assert not model.losses
+    model(inputs, training=True)
+    (loss,) = model.losses
+    assert 0 < float(loss) <= 1
+    model = built(attention_penalty=0.0)
+    model(inputs, training=True)
+    assert not model.losses
+
+
+def test_attention_to_every_region_once_costs_nothing():
+    weights = np.tile(np.eye(3, dtype=np.float32), (1, 1, 1))
+    written = np.ones((1, 3), bool)
+    assert float(unevenness(weights, written)) == 0
+    written[0, 2] = False
+    assert float(unevenness(weights, written)) == pytest.approx(1 / 3)
+
+
+def test_the_encoder_is_in_the_model_and_is_not_trained():
+    model = built()
+    assert not model.encoder.trainable_variables
+    names = {variable.path for variable in model.trainable_variables}
+    assert not any("head" in name or "stem" in name for name in names)
+    assert len(model.encoder.variables) < len(model.variables)
+
+
+def test_regions_know_where_they_are():
+    keras.utils.set_random_seed(0)
+    regions = Regions(16)(np.ones((1, 7, 7, 3), np.float32)).numpy()[0]
+    assert regions.shape == (49, 16)
+    assert len(np.unique(regions, axis=0)) == 49
+
+
+def test_what_is_saved_is_read_again(features, tmp_path):
+    model = built()
+    model.save(tmp_path / "model.keras")
+    other = keras.saving.load_model(tmp_path / "model.keras")
+    inputs = {"features": features, "words": WORDS}
+    np.testing.assert_array_equal(model(inputs), other(inputs))
+    pixels = np.zeros((1, 224, 224, 3), np.uint8)
+    np.testing.assert_array_equal(model.encoder(pixels), other.encoder(pixels))
