@@ -90,8 +90,8 @@ class Captioner(tf.Module):
         )
         caption = self._vocabulary.decode(symbols)
         words = tf.strings.split(caption).to_tensor("")
-        steps = tf.shape(words)[1]
-        weights = tf.reshape(weights[:, :steps], [-1, steps, rows, columns])
+        images, steps = tf.unstack(tf.shape(words))
+        weights = tf.reshape(weights[:, :steps], [images, steps, rows, columns])
         return {"caption": caption, "score": score, "words": words, "weights": weights}
 
     def _captions(self, image_bytes: tf.Tensor, count: int) -> tuple[tf.Tensor, tf.Tensor]:
