@@ -92,11 +92,12 @@ class ImageCaptioning(application.Application[CaptioningConfig, "Album", "Captio
     monitor = "val_nats"
     presets: Mapping[application.PresetName, CaptioningConfig] = {
         "quick": CaptioningConfig(
-            epochs=40,
+            epochs=16,
             learning_rate=2e-3,
             embedding_units=128,
             units=256,
             attention_penalty=0.0,
+            word_dropout=0.2,
             embedding_dropout=0.1,
             context_dropout=0.2,
             output_dropout=0.2,

@@ -13,9 +13,11 @@ Tensor = Any
 class Regions(keras.layers.Layer):
     """Brings features of regions to another width, and adds what stands for their row and their column.
 
-    A region is max(0, W f + b + r_row + c_column). Features of a convolutional network say little of where they are;
-    what an attention has averaged says nothing, and "to the left of" needs it. The vectors r and c are learned, as the
-    positions of words are in Gehring et al. 2017, section 3.1.
+    A region is W f + b + r_row + c_column. Features of a convolutional network say little of where they are, and what
+    an attention has averaged says nothing, and "to the left of" needs it. The vectors r and c are learned, as the
+    positions of words are in Gehring et al. 2017, section 3.1. Nothing follows the sum: what is there and where it is
+    stay apart, so that a thing where none was in training is still read rightly, and the mean of all regions tells
+    only what there is.
 
     Args:
         units: Width of a region.
@@ -42,7 +44,7 @@ class Regions(keras.layers.Layer):
         """Returns the regions [N, rows * columns, units] of features [N, rows, columns, channels]."""
         _, rows, columns, _ = features.shape
         projected = self.projection(ops.cast(features, self.compute_dtype)) + self.rows + self.columns
-        return ops.reshape(ops.relu(projected), (-1, rows * columns, self.units))
+        return ops.reshape(projected, (-1, rows * columns, self.units))
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""

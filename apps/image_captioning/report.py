@@ -49,6 +49,7 @@ def evaluate(
         {name: measured(each, test) for name, each in baselines.items()},
         {
             **details,
+            "bleu4_no_penalty": evaluation.scores(captions, test.captions)["bleu4_no_penalty"],
             "diversity": evaluation.diversity(captions, album.train.captions, vocabulary_size),
             "exact_match_by_group": {
                 name: evaluation.exact_match(each, test.captions, test.groups)
@@ -73,10 +74,11 @@ def baseline_captions(album: Album, encoder: Any) -> dict[str, list[str]]:
 def measured(captions: Sequence[str], part: Part) -> dict[str, float]:
     """Metrics of captions.
 
-    Of a part in groups also the share of exact matches, from 0 to 1, where all was seen in training and where a
+    Those that the contract has; of a part in groups also the share of exact matches, from 0 to 1, where all was seen in training and where a
     combination was not.
     """
     found = evaluation.scores(captions, part.captions)
+    found = {name: value for name, value in found.items() if name != "bleu4_no_penalty"}
     if part.groups:
         seen = ["seen" if group == "seen" else "unseen" for group in part.groups]
         matches = evaluation.exact_match(captions, part.captions, seen)
