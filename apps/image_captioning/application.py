@@ -57,6 +57,8 @@ class CaptioningConfig(TrainingConfig):
     """Recurrent layers; the lowest attends."""
     attention_penalty: NonNegative = 1.0
     """What it costs not to attend to every region once in all (doubly stochastic attention)."""
+    scheduled_sampling: Fraction = 0.0
+    """Share of the words read in training that are the model's own guesses; takes half as long again."""
     word_dropout: Fraction = 0.0
     """Rate at which words are dropped."""
     embedding_dropout: Fraction = 0.3
@@ -173,7 +175,16 @@ class ImageCaptioning(application.Application[CaptioningConfig, "Album", "Captio
         from apps.image_captioning.model import CaptioningModel
 
         names = (
-            *("encoder", "attention", "cell", "embedding_units", "units", "layers", "attention_penalty"),
+            *(
+                "encoder",
+                "attention",
+                "cell",
+                "embedding_units",
+                "units",
+                "layers",
+                "attention_penalty",
+                "scheduled_sampling",
+            ),
             *("word_dropout", "embedding_dropout", "context_dropout", "output_dropout"),
         )
         settings = {name: getattr(config, name) for name in names}

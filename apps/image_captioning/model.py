@@ -37,6 +37,9 @@ class CaptioningModel(keras.Model):
         layers: Recurrent layers, of which the lowest attends.
         attention_penalty: Weight of the doubly stochastic regularisation (section 4.2.1): the mean over regions of
             (1 - the attention it got over all steps)^2.
+        scheduled_sampling: Share of the words read in training that are the model's own guesses (Bengio et al. 2015).
+            They are those of a first pass over the right words, so that all steps are guessed at once (Mihaylova &
+            Martins 2019, section 3).
         word_dropout: Rate at which words are dropped.
         embedding_dropout: Rate of the embedding's features, dropped at all steps of a caption alike.
         context_dropout: Rate on regions, and between recurrent layers.
@@ -53,6 +56,7 @@ class CaptioningModel(keras.Model):
         units: int,
         layers: int,
         attention_penalty: float,
+        scheduled_sampling: float,
         word_dropout: float,
         embedding_dropout: float,
         context_dropout: float,
@@ -69,12 +73,15 @@ class CaptioningModel(keras.Model):
             "units": units,
             "layers": layers,
             "attention_penalty": attention_penalty,
+            "scheduled_sampling": scheduled_sampling,
             "word_dropout": word_dropout,
             "embedding_dropout": embedding_dropout,
             "context_dropout": context_dropout,
             "output_dropout": output_dropout,
         }
         self.attends, self.attention_penalty = attention, attention_penalty
+        self.scheduled_sampling = scheduled_sampling
+        self.seed_generator = keras.random.SeedGenerator() if scheduled_sampling else None
         self.encoder = find_encoder(encoder).build()
         self.encoder.trainable = False
         self.regions = Regions(units, name="regions")
@@ -122,17 +129,33 @@ class CaptioningModel(keras.Model):
         Returns:
             float32 [tokens, vocabulary_size], of the steps that are not padding, one caption after the other.
         """
-        written = inputs["words"] != PADDING
-        regions = self.regions(inputs["features"])
-        embedded, summary = self._embed(inputs["words"], training), ops.mean(regions, axis=1)
-        if self.attends:
-            memory = self.context_dropout(regions, training=training)
-            outputs, _, weights = self.decoder(embedded, memory, summary, training=training)
-            if training and self.attention_penalty:
-                self.add_loss(self.attention_penalty * unevenness(weights, written))
-        else:
-            outputs, _ = self.decoder(embedded, self.context_dropout(summary, training=training), training=training)
+        words = inputs["words"]
+        written, regions = words != PADDING, self.regions(inputs["features"])
+        if training and self.scheduled_sampling:
+            words = self._partly_guessed(words, regions)
+        outputs, weights = self._read(words, regions, training)
+        if training and self.attends and self.attention_penalty:
+            self.add_loss(self.attention_penalty * unevenness(weights, written))
         return self._logits(tf.boolean_mask(outputs, written), training)
+
+    def _read(self, words: Tensor, regions: Tensor, training: bool) -> tuple[Tensor, Tensor | None]:
+        """Outputs [batch, steps, units] after each word, and the attention's weights [batch, steps, regions]."""
+        embedded, summary = self._embed(words, training), ops.mean(regions, axis=1)
+        if not self.attends:
+            summary = self.context_dropout(summary, training=training)
+            return self.decoder(embedded, summary, training=training)[0], None
+        memory = self.context_dropout(regions, training=training)
+        outputs, _, weights = self.decoder(embedded, memory, summary, training=training)
+        return outputs, weights
+
+    def _partly_guessed(self, words: Tensor, regions: Tensor) -> Tensor:
+        """Words int32 [batch, steps], some of them replaced by what the model expects there; the first stays."""
+        outputs, _ = self._read(words, regions, training=False)
+        expected = ops.argmax(self._logits(ops.reshape(outputs, (-1, outputs.shape[-1]))), axis=-1)
+        expected = ops.reshape(ops.cast(expected, words.dtype), ops.shape(words))
+        guesses = ops.concatenate([words[:, :1], expected[:, :-1]], axis=1)
+        drawn = keras.random.uniform(ops.shape(words), seed=self.seed_generator) < self.scheduled_sampling
+        return tf.stop_gradient(ops.where(drawn, guesses, words))
 
     def begin(self, features: Tensor) -> tuple[list[Tensor], Any]:
         """The states [batch, size] to decode from and the memory, given features [batch, rows, columns, channels]."""

@@ -74,8 +74,8 @@ def baseline_captions(album: Album, encoder: Any) -> dict[str, list[str]]:
 def measured(captions: Sequence[str], part: Part) -> dict[str, float]:
     """Metrics of captions.
 
-    Those that the contract has; of a part in groups also the share of exact matches, from 0 to 1, where all was seen in training and where a
-    combination was not.
+    Those that the contract names; of a part in groups also the share of exact matches, from 0 to 1, where all was seen
+    in training and where a combination was not.
     """
     found = evaluation.scores(captions, part.captions)
     found = {name: value for name, value in found.items() if name != "bleu4_no_penalty"}

@@ -17,6 +17,7 @@ SETTINGS = {
     "units": 8,
     "layers": 1,
     "attention_penalty": 1.0,
+    "scheduled_sampling": 0.0,
     "word_dropout": 0.0,
     "embedding_dropout": 0.2,
     "context_dropout": 0.2,
@@ -68,6 +69,18 @@ def test_regularisation_is_added_in_training_alone(features):
     model = built(attention_penalty=0.0)
     model(inputs, training=True)
     assert not model.losses
+
+
+@pytest.mark.parametrize("attention", [True, False])
+def test_scheduled_sampling_reads_guesses_in_training_alone(features, attention):
+    plain = {"embedding_dropout": 0.0, "context_dropout": 0.0, "output_dropout": 0.0, "attention": attention}
+    inputs = {"features": features, "words": WORDS}
+    expected = built(**plain)(inputs)
+    model = built(scheduled_sampling=0.999, **plain)
+    np.testing.assert_allclose(model(inputs), expected, atol=1e-5)
+    found = model(inputs, training=True).numpy()
+    np.testing.assert_allclose(found[[0, 4]], expected.numpy()[[0, 4]], atol=1e-5)  # what follows the begin
+    assert np.abs(found[[1, 5]] - expected.numpy()[[1, 5]]).max() > 1e-3
 
 
 def test_attention_to_every_region_once_costs_nothing():
