@@ -15,9 +15,8 @@ class Regions(keras.layers.Layer):
 
     A region is W f + b + r_row + c_column. Features of a convolutional network say little of where they are, and what
     an attention has averaged says nothing, and "to the left of" needs it. The vectors r and c are learned, as the
-    positions of words are in Gehring et al. 2017, section 3.1. Nothing follows the sum: what is there and where it is
-    stay apart, so that a thing where none was in training is still read rightly, and the mean of all regions tells
-    only what there is.
+    positions of words are in Gehring et al. 2017, section 3.1. Nothing follows the sum, so that the mean of all regions
+    tells what there is, and where it is only as far as the features do.
 
     Args:
         units: Width of a region.
