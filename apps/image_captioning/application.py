@@ -106,7 +106,7 @@ class ImageCaptioning(application.Application[CaptioningConfig, "Album", "Captio
             ema_momentum=0.98,
             beam_width=3,
         ),
-        "default": CaptioningConfig(epochs=12, batch_size=64, ema_momentum=0.998),
+        "default": CaptioningConfig(epochs=10, batch_size=64, ema_momentum=0.998),
         "best": CaptioningConfig(epochs=25, batch_size=64, context_dropout=0.5, output_dropout=0.5, ema_momentum=0.998),
     }
 
