@@ -36,10 +36,10 @@ class Datasets:
 
 @dataclasses.dataclass(frozen=True)
 class Stage:
-    """A training before the main one, kept in a folder of its own of the run and resumed as that is."""
+    """A training: the main one, or one before it, in a folder of its own in the run and resumed as that is."""
 
     name: str
-    """Of the folder, `stages/NAME`."""
+    """Of the folder, `stages/NAME`, of one before the main one."""
     config: TrainingConfig
     """Its settings: epochs, batches, learning rate."""
     build: "Callable[[], keras.Model]"
@@ -50,6 +50,8 @@ class Stage:
     """Loss and metrics: arguments of `keras.Model.compile`."""
     monitor: str = "val_loss"
     """The validation metric, lower is better, by which its best weights are chosen."""
+    kept: "Callable[[], keras.Model] | None" = None
+    """Builds the model that takes the best weights and is saved, where its class is not that of the one that learns."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -162,6 +164,17 @@ class Application(abc.ABC, Generic[ConfigT, CorpusT, AssetsT]):
     def stages(self, corpus: CorpusT, assets: AssetsT, config: ConfigT) -> Sequence[Stage]:
         """Trainings before the main one, in their order; none by default."""
         return ()
+
+    def main(self, corpus: CorpusT, assets: AssetsT, config: ConfigT) -> Stage:
+        """The training whose best weights are the run's: by default of `build`, `datasets` and `objective`."""
+        return Stage(
+            "main",
+            config,
+            lambda: self.build(config, assets),
+            lambda: self.datasets(corpus, assets, config),
+            lambda: self.objective(config),
+            self.monitor,
+        )
 
     def begin(self, model: "keras.Model", config: ConfigT, run: "Run") -> None:
         """Gives a model that is about to be trained what earlier stages have learnt; see `Run.stage`."""

@@ -6,7 +6,6 @@ import importlib.metadata
 import platform
 import shutil
 import sys
-from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +28,8 @@ def train(
     """Trains from the start; nothing is written before the data is known to be good."""
     corpus = application.read(source, config)
     assets = application.fit_assets(corpus, config)
-    models = _build_twice(lambda: application.build(config, assets), config)
+    main = application.main(corpus, assets, config)
+    models = _build_twice(main)
     record = {
         "application": application.name,
         "preset": preset,
@@ -48,7 +48,7 @@ def train(
         shutil.rmtree(run.path, ignore_errors=True)
         raise
     with being_trained(run):
-        _fit(application, run, config, corpus, assets, models)
+        _fit(application, run, config, corpus, assets, main, models)
     return run
 
 
@@ -60,17 +60,18 @@ def resume(application: Application, name: str) -> Run:
         raise InputError(f"{run.path} is finished; evaluate it, or train another run")
     corpus = read_again(application, run, config)
     assets = read_assets(application, run)
-    models = _build_twice(lambda: application.build(config, assets), config)
+    main = application.main(corpus, assets, config)
+    models = _build_twice(main)
     with being_trained(run):
-        _fit(application, run, config, corpus, assets, models)
+        _fit(application, run, config, corpus, assets, main, models)
     return run
 
 
-def _build_twice(build: Callable[[], keras.Model], config: TrainingConfig) -> tuple[keras.Model, keras.Model]:
+def _build_twice(stage: Stage) -> tuple[keras.Model, keras.Model]:
     """The model that learns, and the one that keeps the best weights."""
-    keras.utils.set_random_seed(config.seed)
-    best = build()
-    return build(), best
+    keras.utils.set_random_seed(stage.config.seed)
+    best = (stage.kept or stage.build)()
+    return stage.build(), best
 
 
 def _fit(
@@ -79,14 +80,15 @@ def _fit(
     config: TrainingConfig,
     corpus: Any,
     assets: Any,
+    main: Stage,
     models: tuple[keras.Model, keras.Model],
 ) -> None:
     for stage in application.stages(corpus, assets, config):
         _fit_stage(application, run, stage)
-    data = application.datasets(corpus, assets, config)
+    data = main.datasets()
     if not run.checkpoint.exists():
         application.begin(models[0], config, run)
-    trainer = _train(application, run, run, config, data, models, application.objective(config), application.monitor)
+    trainer = _train(application, run, run, main, data, models)
     application.finish(load(application, run), corpus, run)  # read back: the best weights may be of an earlier process
     record = run.read_record()
     earlier = sum(stage["train_seconds"] for stage in record.get("stages", {}).values())
@@ -113,8 +115,8 @@ def _fit_stage(application: Application, run: Run, stage: Stage) -> None:
         return
     folder = run.stage(stage.name)
     folder.make_folders()
-    models = _build_twice(stage.build, stage.config)
-    trainer = _train(application, run, folder, stage.config, stage.datasets(), models, stage.objective(), stage.monitor)
+    models = _build_twice(stage)
+    trainer = _train(application, run, folder, stage, stage.datasets(), models)
     found = {"train_seconds": round(trainer.progress.seconds, 1), "best": trainer.progress.best}
     run.write_record(record | {"stages": done | {stage.name: found | {"gradients": trainer.clipping.report()}}})
 
@@ -123,18 +125,16 @@ def _train(
     application: Application,
     run: Run,
     folder: Run,
-    config: TrainingConfig,
+    stage: Stage,
     data: Datasets,
     models: tuple[keras.Model, keras.Model],
-    objective: Mapping[str, Any],
-    monitor: str,
 ) -> training.Trainer:
     """Trains a model, from its checkpoint where there is one; the results go to a folder of the run."""
-    model, best = models
+    (model, best), config = models, stage.config
     total = training.steps_per_epoch(config, data) * config.epochs
-    model.compile(optimization.build_optimizer(config, total), jit_compile=False, **objective)
+    model.compile(optimization.build_optimizer(config, total), jit_compile=False, **stage.objective())
     logger = keras.callbacks.TensorBoard(str(folder.logs), write_graph=False)
-    trainer = training.Trainer(model, best, data, config, folder, monitor, [logger])
+    trainer = training.Trainer(model, best, data, config, folder, stage.monitor, [logger])
     if folder.checkpoint.exists():
         trainer.restore_checkpoint()
         note(f"continuing {folder.label} after step {trainer.progress.step:,} of {total:,}")

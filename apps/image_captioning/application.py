@@ -4,11 +4,13 @@ import dataclasses
 import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from shared import application
-from shared.application import Datasets, Evaluation, Trained
-from shared.config import Count, Fraction, NonNegative, Size, TrainingConfig
+from pydantic import Field
+
+from shared import application, runs
+from shared.application import Datasets, Evaluation, Stage, Trained
+from shared.config import Count, Fraction, NonNegative, Positive, Size, TrainingConfig
 from shared.errors import InputError
 
 if TYPE_CHECKING:
@@ -59,6 +61,18 @@ class CaptioningConfig(TrainingConfig):
     """What it costs not to attend to every region once in all (doubly stochastic attention)."""
     scheduled_sampling: Fraction = 0.0
     """Share of the words read in training that are the model's own guesses; takes half as long again."""
+    self_critical_epochs: Count = 0
+    """Passes over the images by self-critical training, after the epochs by cross-entropy; 0 for none."""
+    self_critical_learning_rate: Positive = 2e-4
+    """Peak learning rate of self-critical training."""
+    self_critical_samples: Annotated[int, Field(ge=2, lt=2**31)] = 5
+    """Captions that are drawn of an image in self-critical training."""
+    self_critical_batch_size: Size = 160
+    """Captions that are drawn for a step of self-critical training, of all its images together."""
+    self_critical_longest: Size = 18
+    """Words at which a drawn caption is cut off."""
+    pretrained: str = ""
+    """A run with whose words and weights training begins; self-critical training begins at once then."""
     word_dropout: Fraction = 0.0
     """Rate at which words are dropped."""
     embedding_dropout: Fraction = 0.3
@@ -132,14 +146,17 @@ class ImageCaptioning(application.Application[CaptioningConfig, "Album", "Captio
         return album
 
     def fit_assets(self, corpus: "Album", config: CaptioningConfig) -> "CaptioningAssets":
-        """The words of the train captions."""
+        """The words of the train captions, or of the run to begin with."""
         from apps.image_captioning.assets import CaptioningAssets
         from apps.image_captioning.batches import encoded
         from apps.image_captioning.captions import CaptionVocabulary
         from shared.loading import note
 
         texts = (text for each in corpus.train.captions for text in each)
-        assets = CaptioningAssets(CaptionVocabulary.fit(texts, config.minimum_count))
+        if config.pretrained:
+            assets = CaptioningAssets.read(runs.open_run(self.name, config.pretrained).assets)
+        else:
+            assets = CaptioningAssets(CaptionVocabulary.fit(texts, config.minimum_count))
         if not assets.vocabulary.words:
             raise InputError(f"no word is {config.minimum_count} times in the train captions; lower --minimum-count")
         for name, part in (("train", corpus.train), ("validation", corpus.validation)):
@@ -163,40 +180,77 @@ class ImageCaptioning(application.Application[CaptioningConfig, "Album", "Captio
     def datasets(self, corpus: "Album", assets: "CaptioningAssets", config: CaptioningConfig) -> Datasets:
         """Batches of captions with the features of their images, which are computed once."""
         from apps.image_captioning.batches import captioning_datasets
-        from apps.image_captioning.encoders import encoder
-        from apps.image_captioning.pictures import part_features
 
-        pretrained = encoder(config.encoder).pretrained()
-        features = (part_features(part, pretrained) for part in (corpus.train, corpus.validation))
-        return captioning_datasets(corpus, *features, assets.vocabulary, config)
+        return captioning_datasets(corpus, *self._features(corpus, config), assets.vocabulary, config)
+
+    def stages(self, corpus: "Album", assets: "CaptioningAssets", config: CaptioningConfig) -> Sequence[Stage]:
+        """Cross-entropy, where self-critical training follows."""
+        if not config.self_critical_epochs or config.pretrained:
+            return ()
+        from apps.image_captioning.refinement import FIRST_STAGE
+
+        def build() -> "keras.Model":
+            model = self.build(config, assets)
+            self._give_encoder(model, config)
+            return model
+
+        return (dataclasses.replace(super().main(corpus, assets, config), name=FIRST_STAGE, build=build),)
+
+    def main(self, corpus: "Album", assets: "CaptioningAssets", config: CaptioningConfig) -> Stage:
+        """Self-critical training, or cross-entropy where nothing follows it."""
+        if not config.self_critical_epochs:
+            return super().main(corpus, assets, config)
+        from apps.image_captioning.refinement import refinement
+
+        return refinement(
+            corpus,
+            assets,
+            config,
+            self._settings(config, assets),
+            lambda: self.build(config, assets),
+            lambda: self._features(corpus, config),
+        )
 
     def build(self, config: CaptioningConfig, assets: "CaptioningAssets") -> "keras.Model":
         """The encoder, and a decoder with attention or without."""
         from apps.image_captioning.model import CaptioningModel
 
-        names = (
-            *(
-                "encoder",
-                "attention",
-                "cell",
-                "embedding_units",
-                "units",
-                "layers",
-                "attention_penalty",
-                "scheduled_sampling",
-            ),
-            *("word_dropout", "embedding_dropout", "context_dropout", "output_dropout"),
-        )
-        settings = {name: getattr(config, name) for name in names}
-        model = CaptioningModel(vocabulary_size=len(assets.vocabulary), **settings)
+        model = CaptioningModel(**self._settings(config, assets))
         model.build()
         return model
 
     def begin(self, model: "keras.Model", config: CaptioningConfig, run: "Run") -> None:
+        """Gives the encoder the weights that it learnt on ImageNet, or all layers those of the training before."""
+        from apps.image_captioning.refinement import FIRST_STAGE, hand_over
+
+        if config.pretrained:
+            hand_over(runs.open_run(self.name, config.pretrained), model)
+        elif config.self_critical_epochs:
+            hand_over(run.stage(FIRST_STAGE), model)
+        else:
+            self._give_encoder(model, config)
+
+    def _give_encoder(self, model: "keras.Model", config: CaptioningConfig) -> None:
         """Gives the encoder the weights that it learnt on ImageNet."""
         from apps.image_captioning.encoders import encoder
 
         model.encoder.set_weights(encoder(config.encoder).pretrained().get_weights())
+
+    def _settings(self, config: CaptioningConfig, assets: "CaptioningAssets") -> dict[str, Any]:
+        """Arguments of the model."""
+        names = (
+            *("encoder", "attention", "cell", "embedding_units", "units", "layers", "attention_penalty"),
+            *("scheduled_sampling", "word_dropout", "embedding_dropout", "context_dropout", "output_dropout"),
+        )
+        return {"vocabulary_size": len(assets.vocabulary)} | {name: getattr(config, name) for name in names}
+
+    def _features(self, corpus: "Album", config: CaptioningConfig) -> "Sequence[np.ndarray]":
+        """What the encoder sees in the images of train and of validation, computed once."""
+        from apps.image_captioning.encoders import encoder
+        from apps.image_captioning.pictures import part_features
+
+        pretrained = encoder(config.encoder).pretrained()
+        return [part_features(part, pretrained) for part in (corpus.train, corpus.validation)]
 
     def objective(self, config: CaptioningConfig) -> dict[str, Any]:
         """Smoothed cross-entropy; by word the cross-entropy in nats and the share of wrong guesses."""

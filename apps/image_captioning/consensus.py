@@ -9,7 +9,7 @@ Source:
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 import scipy.sparse
@@ -29,13 +29,15 @@ class CiderSpace:
 
     Args:
         captions: Of each image, as found.
+        split: From a caption to its words.
 
     Raises:
         ValueError: There is no image.
     """
 
-    def __init__(self, captions: Iterable[Sequence[str]]):
-        images = [[caption_words(caption) for caption in each] for each in captions]
+    def __init__(self, captions: Iterable[Sequence[str]], split: Callable[[str], list[str]] = caption_words):
+        self._split = split
+        images = [[split(caption) for caption in each] for each in captions]
         if not images:
             raise ValueError("need the captions of one image at least")
         self._log_images = np.log(len(images))
@@ -56,7 +58,7 @@ class CiderSpace:
             float64 [captions, n-grams], comparable with one another alone. Rows have length 1, but for captions of
             fewer than four words and those whose n-grams every image has.
         """
-        words = [caption_words(caption) for caption in captions]
+        words = [self._split(caption) for caption in captions]
         blocks = []
         for order in range(1, ORDERS + 1):
             weights = self._vectors(words, order)
@@ -79,7 +81,7 @@ class CiderSpace:
         counts = np.array([len(each) for each in references], np.int64)
         if len(hypotheses) != len(counts) or (counts == 0).any():
             raise ValueError(f"need references for each of {len(hypotheses)} captions, got {counts.tolist()}")
-        words = [caption_words(text) for text in (*hypotheses, *(text for each in references for text in each))]
+        words = [self._split(text) for text in (*hypotheses, *(text for each in references for text in each))]
         left = np.repeat(np.arange(len(counts)), counts)
         right = len(counts) + np.arange(counts.sum())
         total = np.zeros(len(right))
