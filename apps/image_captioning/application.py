@@ -4,13 +4,11 @@ import dataclasses
 import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from pydantic import Field
-
+from apps.image_captioning.config import PRESETS, AnswerOptions, CaptioningConfig
 from shared import application, runs
 from shared.application import Datasets, Evaluation, Stage, Trained
-from shared.config import Count, Fraction, NonNegative, Positive, Size, TrainingConfig
 from shared.errors import InputError
 
 if TYPE_CHECKING:
@@ -25,80 +23,6 @@ if TYPE_CHECKING:
 SPLIT_SEED = 0  # not the run's: runs with different seeds are then measured on the same images
 
 
-@dataclasses.dataclass(frozen=True)
-class CaptioningConfig(TrainingConfig):
-    """Settings of the encoder and the decoder."""
-
-    validation_fraction: Fraction = 0.1
-    """Share of the images that is held out for validation, where the data has no part for it."""
-    test_fraction: Fraction = 0.1
-    """Share of the images that is held out for test, where the data has no part for it."""
-    image_column: str = "image"
-    """Column of a table of captions that has the path of an image."""
-    caption_column: str = "caption"
-    """Column that has one caption."""
-    split_column: str = "split"
-    """Column that says train, val or test, where there is one; empty to read none."""
-    skip_bad: bool = False
-    """Leave out images that cannot be decoded, and count them."""
-    minimum_count: Size = 5
-    """Occurrences in the train captions that a word must have to be learnt."""
-    longest: Size = 30
-    """Words of a caption at most, learnt from or written."""
-    encoder: Literal["efficientnet_lite0"] = "efficientnet_lite0"
-    """The network that looks at images, with the weights that it learnt on ImageNet."""
-    attention: bool = True
-    """Look at regions of the image for every word (Show, Attend and Tell), or at their mean once (Show and Tell)."""
-    cell: Literal["lstm", "gru", "simple_rnn", "layer_norm_lstm"] = "lstm"
-    """The recurrent cell."""
-    embedding_units: Size = 256
-    """Width of the embedding of words, which the softmax shares."""
-    units: Size = 512
-    """Width of regions, of recurrent layers and of the attention."""
-    layers: Size = 1
-    """Recurrent layers; the lowest attends."""
-    attention_penalty: NonNegative = 1.0
-    """What it costs not to attend to every region once in all (doubly stochastic attention)."""
-    scheduled_sampling: Fraction = 0.0
-    """Share of the words read in training that are the model's own guesses; takes half as long again."""
-    self_critical_epochs: Count = 0
-    """Passes over the images by self-critical training, after the epochs by cross-entropy; 0 for none."""
-    self_critical_learning_rate: Positive = 2e-4
-    """Peak learning rate of self-critical training."""
-    self_critical_samples: Annotated[int, Field(ge=2, lt=2**31)] = 5
-    """Captions that are drawn of an image in self-critical training."""
-    self_critical_batch_size: Size = 160
-    """Captions that are drawn for a step of self-critical training, of all its images together."""
-    self_critical_longest: Size = 18
-    """Words at which a drawn caption is cut off."""
-    pretrained: str = ""
-    """A run with whose words and weights training begins; self-critical training begins at once then."""
-    word_dropout: Fraction = 0.0
-    """Rate at which words are dropped."""
-    embedding_dropout: Fraction = 0.3
-    """Rate of the embedding's features, dropped at all steps alike."""
-    context_dropout: Fraction = 0.4
-    """Rate on the regions, and between recurrent layers."""
-    output_dropout: Fraction = 0.4
-    """Rate on what is compared with all words."""
-    label_smoothing: Fraction = 0.1
-    """Share of the probability that all words are to have alike."""
-    beam_width: Size = 5
-    """Hypotheses that the search goes on with; 1 is greedy."""
-    length_penalty: NonNegative = 1.0
-    """Power of the length by which a hypothesis's log-probability is divided; 0 favours short ones."""
-    no_repeat_ngram: Count = 3
-    """Words of the sequences of which none may come twice in a caption; 0 allows all."""
-
-
-@dataclasses.dataclass(frozen=True)
-class AnswerOptions:
-    """How `predict` answers."""
-
-    n_best: bool = False
-    """Show several captions of each image, with their scores."""
-
-
 class ImageCaptioning(application.Application[CaptioningConfig, "Album", "CaptioningAssets"]):
     """Photograph in, caption out."""
 
@@ -106,23 +30,7 @@ class ImageCaptioning(application.Application[CaptioningConfig, "Album", "Captio
     summary = "photograph in, caption out: an image encoder, and an LSTM that attends to its regions"
     options = AnswerOptions
     monitor = "val_nats"
-    presets: Mapping[application.PresetName, CaptioningConfig] = {
-        "quick": CaptioningConfig(
-            epochs=16,
-            learning_rate=2e-3,
-            embedding_units=128,
-            units=256,
-            attention_penalty=0.0,
-            word_dropout=0.2,
-            embedding_dropout=0.1,
-            context_dropout=0.2,
-            output_dropout=0.2,
-            ema_momentum=0.98,
-            beam_width=3,
-        ),
-        "default": CaptioningConfig(epochs=10, batch_size=64, ema_momentum=0.998),
-        "best": CaptioningConfig(epochs=25, batch_size=64, context_dropout=0.5, output_dropout=0.5, ema_momentum=0.998),
-    }
+    presets = PRESETS
 
     @functools.cached_property
     def demo_inputs(self) -> Sequence[str]:
@@ -134,10 +42,12 @@ class ImageCaptioning(application.Application[CaptioningConfig, "Album", "Captio
     def read(self, source: str, config: CaptioningConfig) -> "Album":
         """Reads images with captions, holds out what parts the data does not have, and decodes every image once."""
         from apps.image_captioning.data import read_corpus
+        from apps.image_captioning.encoders import encoder
         from apps.image_captioning.photographs import Columns
         from apps.image_captioning.pictures import checked_album
         from shared.loading import note
 
+        encoder(config.encoder)  # an unknown one is refused before all images are read
         columns = Columns(config.image_column, config.caption_column, config.split_column)
         corpus = read_corpus(source, config.validation_fraction, config.test_fraction, SPLIT_SEED, columns)
         album = checked_album(corpus, config.skip_bad)
@@ -150,11 +60,12 @@ class ImageCaptioning(application.Application[CaptioningConfig, "Album", "Captio
         from apps.image_captioning.assets import CaptioningAssets
         from apps.image_captioning.batches import encoded
         from apps.image_captioning.captions import CaptionVocabulary
-        from shared.loading import note
+        from shared.loading import note, read_assets
 
         texts = (text for each in corpus.train.captions for text in each)
         if config.pretrained:
-            assets = CaptioningAssets.read(runs.open_run(self.name, config.pretrained).assets)
+            self._check_pretrained(config)
+            assets = read_assets(self, runs.open_run(self.name, config.pretrained))
         else:
             assets = CaptioningAssets(CaptionVocabulary.fit(texts, config.minimum_count))
         if not assets.vocabulary.words:
@@ -221,14 +132,28 @@ class ImageCaptioning(application.Application[CaptioningConfig, "Album", "Captio
 
     def begin(self, model: "keras.Model", config: CaptioningConfig, run: "Run") -> None:
         """Gives the encoder the weights that it learnt on ImageNet, or all layers those of the training before."""
-        from apps.image_captioning.refinement import FIRST_STAGE, hand_over
+        import keras
+
+        from apps.image_captioning.refinement import FIRST_STAGE
+        from shared.loading import load
 
         if config.pretrained:
-            hand_over(runs.open_run(self.name, config.pretrained), model)
+            model.set_weights(load(self, runs.open_run(self.name, config.pretrained)).model.get_weights())
         elif config.self_critical_epochs:
-            hand_over(run.stage(FIRST_STAGE), model)
+            model.set_weights(keras.saving.load_model(run.stage(FIRST_STAGE).model).get_weights())
         else:
             self._give_encoder(model, config)
+
+    def _check_pretrained(self, config: CaptioningConfig) -> None:
+        """Refuses a run to begin with whose model is another."""
+        from shared.loading import run_config
+
+        pretrained = run_config(self, config.pretrained)
+        for name in ("encoder", "attention", "cell", "embedding_units", "units", "layers"):
+            wanted, found = getattr(config, name), getattr(pretrained, name)
+            if wanted != found:
+                flag = name.replace("_", "-")
+                raise InputError(f"{config.pretrained} has {flag} {found} and not {wanted}; say the same --{flag}")
 
     def _give_encoder(self, model: "keras.Model", config: CaptioningConfig) -> None:
         """Gives the encoder the weights that it learnt on ImageNet."""
@@ -298,26 +223,15 @@ class ImageCaptioning(application.Application[CaptioningConfig, "Album", "Captio
 
     def records(self, inputs: Sequence[str], outputs: "Mapping[str, np.ndarray]") -> list[dict[str, Any]]:
         """Image, caption and score; or image, captions and scores."""
-        if "captions" not in outputs:
-            rows = zip(inputs, outputs["caption"], outputs["score"], strict=True)
-            return [
-                {"image": image, "caption": caption.decode(), "score": float(score)} for image, caption, score in rows
-            ]
-        return [
-            {
-                "image": image,
-                "captions": [caption.decode() for caption in captions],
-                "scores": [float(score) for score in scores],
-            }
-            for image, captions, scores in zip(inputs, outputs["captions"], outputs["scores"], strict=True)
-        ]
+        from apps.image_captioning.answers import records
+
+        return records(inputs, outputs)
 
     def show(self, answer: dict[str, Any]) -> str:
         """The image and its caption; several captions with their scores."""
-        if "caption" in answer:
-            return f"{answer['image']}: {answer['caption']}"
-        rows = zip(answer["scores"], answer["captions"], strict=True)
-        return "\n".join([answer["image"], *(f"{score:8.3f}  {caption}" for score, caption in rows)])
+        from apps.image_captioning.answers import shown
+
+        return shown(answer)
 
 
 APPLICATION = ImageCaptioning()

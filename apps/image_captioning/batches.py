@@ -13,7 +13,7 @@ from shared.batching import batches_of_similar_length, padded
 from shared.subwords import BEGIN, END
 
 if TYPE_CHECKING:
-    from apps.image_captioning.application import CaptioningConfig
+    from apps.image_captioning.config import CaptioningConfig
 
 Batch = tuple[dict[str, np.ndarray], np.ndarray]
 MakeBatch = Callable[[np.ndarray], Batch]

@@ -14,11 +14,9 @@ from apps.image_captioning.pictures import Album
 from apps.image_captioning.reward import CaptionReward, with_endings
 from apps.image_captioning.self_critical import Rewards, SelfCriticalModel
 from shared.application import Datasets, Stage
-from shared.errors import InputError
-from shared.runs import Run
 
 if TYPE_CHECKING:
-    from apps.image_captioning.application import CaptioningConfig
+    from apps.image_captioning.config import CaptioningConfig
 
 FIRST_STAGE = "cross_entropy"
 
@@ -111,20 +109,3 @@ def image_datasets(features: np.ndarray, validation_features: np.ndarray, size: 
     )
     cardinality = tf.data.experimental.assert_cardinality(-(-len(everything) // size))
     return Datasets(train, steps, validation.apply(cardinality).prefetch(4))
-
-
-def hand_over(folder: Run, model: CaptioningModel) -> None:
-    """Gives a model the best weights of a run or a stage.
-
-    Raises:
-        InputError: There are none, or they are of another size.
-    """
-    if not folder.model.exists():
-        raise InputError(f"{folder.path} has no model yet; choose a run that is trained for --pretrained")
-    weights, own = keras.saving.load_model(folder.model).get_weights(), model.get_weights()
-    if [each.shape for each in weights] != [each.shape for each in own]:
-        raise InputError(
-            f"the model of {folder.path} is of another size; say its --attention, --cell, --embedding-units, --units "
-            f"and --layers"
-        )
-    model.set_weights(weights)

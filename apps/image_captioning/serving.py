@@ -14,7 +14,7 @@ from shared.subwords import BEGIN, END
 from shared.text import PADDING, UNKNOWN
 
 if TYPE_CHECKING:
-    from apps.image_captioning.application import CaptioningConfig
+    from apps.image_captioning.config import CaptioningConfig
 
 N_BEST = 5  # at most, of the signature `n_best`
 TOGETHER = 32  # images that are decoded and encoded together
