@@ -99,6 +99,16 @@ PRESETS: Mapping[PresetName, CaptioningConfig] = {
         ema_momentum=0.98,
         beam_width=3,
     ),
-    "default": CaptioningConfig(epochs=10, batch_size=64, ema_momentum=0.998),
-    "best": CaptioningConfig(epochs=25, batch_size=64, context_dropout=0.5, output_dropout=0.5, ema_momentum=0.998),
+    "default": CaptioningConfig(
+        epochs=7, batch_size=64, word_dropout=0.1, context_dropout=0.5, output_dropout=0.5, ema_momentum=0.995
+    ),
+    "best": CaptioningConfig(
+        epochs=7,
+        batch_size=64,
+        word_dropout=0.1,
+        context_dropout=0.5,
+        output_dropout=0.5,
+        ema_momentum=0.995,
+        self_critical_epochs=8,
+    ),
 }
