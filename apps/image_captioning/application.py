@@ -48,6 +48,10 @@ class ImageCaptioning(application.Application[CaptioningConfig, "Album", "Captio
         from shared.loading import note
 
         encoder(config.encoder)  # an unknown one is refused before all images are read
+        if config.trained_blocks and config.encoder != "efficientnet_lite0":
+            raise InputError("only efficientnet_lite0 has blocks to train; leave out --trained-blocks or --encoder")
+        if config.trained_blocks and config.self_critical_epochs:
+            raise InputError("self-critical training trains no encoder; train it first, then begin with --pretrained")
         columns = Columns(config.image_column, config.caption_column, config.split_column)
         corpus = read_corpus(source, config.validation_fraction, config.test_fraction, SPLIT_SEED, columns)
         album = checked_album(corpus, config.skip_bad)
@@ -90,9 +94,14 @@ class ImageCaptioning(application.Application[CaptioningConfig, "Album", "Captio
 
     def datasets(self, corpus: "Album", assets: "CaptioningAssets", config: CaptioningConfig) -> Datasets:
         """Batches of captions with the features of their images, which are computed once."""
-        from apps.image_captioning.batches import captioning_datasets
+        from apps.image_captioning.batches import captioning_datasets, features_as_computed
+        from apps.image_captioning.views import pixels_as_seen
 
-        return captioning_datasets(corpus, *self._features(corpus, config), assets.vocabulary, config)
+        if config.trained_blocks:
+            sight = pixels_as_seen(corpus.train, corpus.validation, config.mirror)
+        else:
+            sight = features_as_computed(*self._features(corpus, config))
+        return captioning_datasets(corpus, sight, assets.vocabulary, config)
 
     def stages(self, corpus: "Album", assets: "CaptioningAssets", config: CaptioningConfig) -> Sequence[Stage]:
         """Cross-entropy, where self-critical training follows."""
@@ -164,18 +173,23 @@ class ImageCaptioning(application.Application[CaptioningConfig, "Album", "Captio
     def _settings(self, config: CaptioningConfig, assets: "CaptioningAssets") -> dict[str, Any]:
         """Arguments of the model."""
         names = (
-            *("encoder", "attention", "cell", "embedding_units", "units", "layers", "attention_penalty"),
-            *("scheduled_sampling", "word_dropout", "embedding_dropout", "context_dropout", "output_dropout"),
+            *("encoder", "trained_blocks", "attention", "cell", "embedding_units", "units", "layers"),
+            *("attention_penalty", "scheduled_sampling", "word_dropout"),
+            *("embedding_dropout", "context_dropout", "output_dropout"),
         )
         return {"vocabulary_size": len(assets.vocabulary)} | {name: getattr(config, name) for name in names}
 
     def _features(self, corpus: "Album", config: CaptioningConfig) -> "Sequence[np.ndarray]":
-        """What the encoder sees in the images of train and of validation, computed once."""
+        """What the encoder to begin with sees in the images of train and of validation, computed once."""
         from apps.image_captioning.encoders import encoder
         from apps.image_captioning.pictures import part_features
+        from shared.loading import load
 
-        pretrained = encoder(config.encoder).pretrained()
-        return [part_features(part, pretrained) for part in (corpus.train, corpus.validation)]
+        if config.pretrained:
+            looking = load(self, runs.open_run(self.name, config.pretrained)).model.encoder
+        else:
+            looking = encoder(config.encoder).pretrained()
+        return [part_features(part, looking) for part in (corpus.train, corpus.validation)]
 
     def objective(self, config: CaptioningConfig) -> dict[str, Any]:
         """Smoothed cross-entropy; by word the cross-entropy in nats and the share of wrong guesses."""

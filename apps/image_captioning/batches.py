@@ -1,7 +1,7 @@
 """Batches of captions with the features of their images."""
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -15,16 +15,36 @@ from shared.subwords import BEGIN, END
 if TYPE_CHECKING:
     from apps.image_captioning.config import CaptioningConfig
 
-Batch = tuple[dict[str, np.ndarray], np.ndarray]
-MakeBatch = Callable[[np.ndarray], Batch]
+Seen = dict[str, np.ndarray]
+Batch = tuple[Seen, np.ndarray]
+MakeBatch = Callable[[np.ndarray, int], Batch]
+
+
+class Sight(NamedTuple):
+    """What the model is shown of the images of train and of validation.
+
+    Attributes:
+        train: From the numbers of images and a seed to arrays by the name of an input, an image a row.
+        validation: The same of validation images; it needs no seed.
+        signature: Of the arrays.
+    """
+
+    train: Callable[[np.ndarray, int], Seen]
+    validation: Callable[[np.ndarray], Seen]
+    signature: dict[str, tf.TensorSpec]
+
+
+def features_as_computed(features: np.ndarray, validation_features: np.ndarray) -> Sight:
+    """Features float16 [images, rows, columns, channels] of the images of both parts, whatever the seed."""
+    return Sight(
+        lambda images, seed: {"features": features[images]},
+        lambda images: {"features": validation_features[images]},
+        {"features": tf.TensorSpec([None, *features.shape[1:]], tf.float16)},
+    )
 
 
 def captioning_datasets(
-    album: Album,
-    features: np.ndarray,
-    validation_features: np.ndarray,
-    vocabulary: CaptionVocabulary,
-    config: "CaptioningConfig",
+    album: Album, sight: Sight, vocabulary: CaptionVocabulary, config: "CaptioningConfig"
 ) -> Datasets:
     """A caption a row: train in another order each pass, validation by length.
 
@@ -32,32 +52,28 @@ def captioning_datasets(
 
     Args:
         album: The data.
-        features: Of the train images, float16 [images, rows, columns, channels].
-        validation_features: Of the validation images.
+        sight: What is shown of its images.
         vocabulary: The words of captions.
         config: The settings.
     """
     images, captions = encoded(album.train, vocabulary, config.longest)
     lengths, size = [len(caption) for caption in captions], min(config.batch_size, len(captions))
     signature = (
-        {
-            "features": tf.TensorSpec([None, *features.shape[1:]], tf.float16),
-            "words": tf.TensorSpec([None, None], tf.int32),
-        },
+        sight.signature | {"words": tf.TensorSpec([None, None], tf.int32)},
         tf.TensorSpec([None], tf.int32),
     )
 
     def order(turn: int) -> list[np.ndarray]:
         return batches_of_similar_length(lengths, size, config.seed + 10_007 * turn)
 
-    def make(rows: np.ndarray) -> Batch:
-        return batch(features[images[rows]], [captions[row] for row in rows])
+    def make(rows: np.ndarray, seed: int) -> Batch:
+        return batch(sight.train(images[rows], seed), [captions[row] for row in rows])
 
     return Datasets(
         train=lambda first: train_batches(make, order, first, signature),
         steps_per_pass=len(order(0)),
         validation=ordered_batches(
-            validation_features, *encoded(album.validation, vocabulary, config.longest), config.batch_size, signature
+            sight.validation, *encoded(album.validation, vocabulary, config.longest), config.batch_size, signature
         ),
     )
 
@@ -79,7 +95,7 @@ def train_batches(
     """Endless batches from a step on.
 
     Args:
-        make: From the indices of captions to their batch.
+        make: From the indices of captions, and a number that no other batch has, to their batch.
         order: From the number of a pass over the data to the indices of the captions of each batch, as many batches in
             every pass.
         first: Step of the first batch.
@@ -87,17 +103,17 @@ def train_batches(
     """
 
     def batches() -> Iterator[Batch]:
-        turn, skipped = divmod(first, len(order(0)))
+        step, steps = first, len(order(0))
         while True:
-            for rows in order(turn)[skipped:]:
-                yield make(rows)
-            turn, skipped = turn + 1, 0
+            for rows in order(step // steps)[step % steps :]:
+                yield make(rows, step)
+                step += 1
 
     return tf.data.Dataset.from_generator(batches, output_signature=signature).prefetch(4)
 
 
 def ordered_batches(
-    features: np.ndarray, images: np.ndarray, captions: Sequence[np.ndarray], size: int, signature: tuple
+    look: Callable[[np.ndarray], Seen], images: np.ndarray, captions: Sequence[np.ndarray], size: int, signature: tuple
 ) -> tf.data.Dataset:
     """All captions once, sorted by length."""
     order = np.argsort([len(caption) for caption in captions], kind="stable")
@@ -105,23 +121,23 @@ def ordered_batches(
     def batches() -> Iterator[Batch]:
         for begin in range(0, len(order), size):
             rows = order[begin : begin + size]
-            yield batch(features[images[rows]], [captions[row] for row in rows])
+            yield batch(look(images[rows]), [captions[row] for row in rows])
 
     dataset = tf.data.Dataset.from_generator(batches, output_signature=signature)
     return dataset.apply(tf.data.experimental.assert_cardinality(-(-len(order) // size))).prefetch(4)
 
 
-def batch(features: np.ndarray, captions: Sequence[np.ndarray]) -> Batch:
+def batch(seen: Seen, captions: Sequence[np.ndarray]) -> Batch:
     """Captions as the model reads them.
 
     Args:
-        features: Of the image of each caption, [captions, rows, columns, channels].
+        seen: What is shown of the image of each caption.
         captions: Ids of words, without marks.
 
     Returns:
-        `features`, and `words` int32 [captions, steps] with the begin; and what comes next, the end too, int32
+        What is shown, and `words` int32 [captions, steps] with the begin; and what comes next, the end too, int32
         [tokens], one caption after the other.
     """
     words = padded([np.insert(caption, 0, BEGIN) for caption in captions])
     wanted = np.concatenate([np.append(caption, END) for caption in captions]).astype(np.int32)
-    return {"features": features, "words": words}, wanted
+    return seen | {"words": words}, wanted

@@ -33,6 +33,11 @@ class CaptioningConfig(TrainingConfig):
     encoder: str = "efficientnet_lite0"
     """The network that looks at images, as it learnt on ImageNet. Those of `keras.applications`, `MobileNetV2` say, are
     downloaded."""
+    trained_blocks: Annotated[int, Field(ge=0, le=16)] = 0
+    """Blocks at the encoder's end that are trained along, on images cropped at random; slow. Begin with --pretrained
+    and a low --learning-rate."""
+    mirror: bool = False
+    """Mirror half of those images; not where captions tell left from right."""
     attention: bool = True
     """Look at regions of the image for every word (Show, Attend and Tell), or at their mean once (Show and Tell)."""
     cell: Literal["lstm", "gru", "simple_rnn", "layer_norm_lstm"] = "lstm"

@@ -133,8 +133,13 @@ def train_last_blocks(encoder: keras.Model, blocks: int) -> None:
     Args:
         encoder: As `efficientnet_lite0` returns it; compile the model that has it after this.
         blocks: 0 to 16.
+
+    Raises:
+        ValueError: There are not as many.
     """
     names = [name for name, *_ in _blocks()]
+    if not 0 <= blocks <= len(names):
+        raise ValueError(f"the encoder has {len(names)} blocks and not {blocks}")
     trained = {"head", *names[len(names) - blocks :]} if blocks else set()
     for layer in encoder.layers:
         layer.trainable = layer.name.partition("_")[0] in trained

@@ -7,6 +7,7 @@ import keras
 import tensorflow as tf
 from keras import ops
 
+from apps.image_captioning.efficientnet_lite import train_last_blocks
 from apps.image_captioning.encoders import encoder as find_encoder
 from apps.image_captioning.regions import Regions
 from shared.layers.builders import attention_decoder, recurrent_stack
@@ -24,12 +25,12 @@ class CaptioningModel(keras.Model):
     The initial states are made from the mean region (section 3.1.2). With attention, every step looks at the regions
     by the state before it, and a gate chooses how much they matter (section 4.2.1). Without, the mean region is all
     that the decoder is told, once, as in Show and Tell (Vinyals et al. 2015). Embedding and softmax share their weights
-    (Press & Wolf 2017). The encoder is part of the model, so that what is saved needs nothing else; it is not trained,
-    and training reads the features that it gave.
+    (Press & Wolf 2017). The encoder is part of the model, so that what is saved needs nothing else. Where it is not
+    trained, training reads the features that it gave.
 
     Args:
         vocabulary_size: Words, special ids included.
-        encoder: A name in `encoders.ENCODERS`.
+        encoder: A name that `encoders.encoder` knows.
         attention: Whether to attend.
         cell: `lstm`, `gru`, …
         embedding_units: Width of the embedding.
@@ -44,6 +45,7 @@ class CaptioningModel(keras.Model):
         embedding_dropout: Rate of the embedding's features, dropped at all steps of a caption alike.
         context_dropout: Rate on regions, and between recurrent layers.
         output_dropout: Rate on what is compared with the words.
+        trained_blocks: Blocks at the encoder's end that are trained, of EfficientNet-Lite0 alone.
     """
 
     def __init__(
@@ -61,6 +63,7 @@ class CaptioningModel(keras.Model):
         embedding_dropout: float,
         context_dropout: float,
         output_dropout: float,
+        trained_blocks: int = 0,
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
@@ -78,12 +81,16 @@ class CaptioningModel(keras.Model):
             "embedding_dropout": embedding_dropout,
             "context_dropout": context_dropout,
             "output_dropout": output_dropout,
+            "trained_blocks": trained_blocks,
         }
         self.attends, self.attention_penalty = attention, attention_penalty
         self.scheduled_sampling = scheduled_sampling
         self.seed_generator = keras.random.SeedGenerator() if scheduled_sampling else None
         self.encoder = find_encoder(encoder).build()
-        self.encoder.trainable = False
+        if trained_blocks:
+            train_last_blocks(self.encoder, trained_blocks)
+        else:
+            self.encoder.trainable = False
         self.regions = Regions(units, name="regions")
         # As wide as is usual where a softmax shares the weights (Vaswani et al. 2017, section 3.4).
         initializer = keras.initializers.RandomNormal(stddev=embedding_units**-0.5)
@@ -122,15 +129,16 @@ class CaptioningModel(keras.Model):
         """Logits of every next word of the wanted captions.
 
         Args:
-            inputs: `features` [batch, rows, columns, channels] from the encoder; `words` int32 [batch, steps], the
-                begin and the words, padded on the right.
+            inputs: `features` [batch, rows, columns, channels] from the encoder, or `pixels` uint8 [batch, height,
+                width, 3] for it; `words` int32 [batch, steps], the begin and the words, padded on the right.
             training: Whether dropout and regularisation are active.
 
         Returns:
             float32 [tokens, vocabulary_size], of the steps that are not padding, one caption after the other.
         """
         words = inputs["words"]
-        written, regions = words != PADDING, self.regions(inputs["features"])
+        features = self.encoder(inputs["pixels"], training=False) if "pixels" in inputs else inputs["features"]
+        written, regions = words != PADDING, self.regions(features)
         if training and self.scheduled_sampling:
             words = self._partly_guessed(words, regions)
         outputs, weights = self._read(words, regions, training)

@@ -6,7 +6,7 @@ import types
 import numpy as np
 import pytest
 
-from apps.image_captioning.batches import captioning_datasets, encoded
+from apps.image_captioning.batches import captioning_datasets, encoded, features_as_computed
 from apps.image_captioning.captions import CaptionVocabulary
 from apps.image_captioning.pictures import Album, Part, Pictures
 from shared.archives import NamedBytes
@@ -30,7 +30,7 @@ def vocabulary():
 def data(vocabulary):
     features = np.arange(3, dtype=np.float16).reshape(3, 1, 1, 1) * np.ones((1, 2, 2, 4), np.float16)
     album = Album("", "", part(), part(), part(), ())
-    return captioning_datasets(album, features, features, vocabulary, CONFIG)
+    return captioning_datasets(album, features_as_computed(features, features), vocabulary, CONFIG)
 
 
 def test_captions_that_are_too_long_are_left_out(vocabulary):

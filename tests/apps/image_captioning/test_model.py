@@ -75,8 +75,9 @@ def test_regularisation_is_added_in_training_alone(features):
 def test_scheduled_sampling_reads_guesses_in_training_alone(features, attention):
     plain = {"embedding_dropout": 0.0, "context_dropout": 0.0, "output_dropout": 0.0, "attention": attention}
     inputs = {"features": features, "words": WORDS}
-    expected = built(**plain)(inputs)
-    model = built(scheduled_sampling=0.999, **plain)
+    other, model = built(**plain), built(scheduled_sampling=0.999, **plain)
+    model.set_weights(other.get_weights())
+    expected = other(inputs)
     np.testing.assert_allclose(model(inputs), expected, atol=1e-5)
     found = model(inputs, training=True).numpy()
     np.testing.assert_allclose(found[[0, 4]], expected.numpy()[[0, 4]], atol=1e-5)  # what follows the begin
@@ -97,6 +98,20 @@ def test_the_encoder_is_in_the_model_and_is_not_trained():
     names = {variable.path for variable in model.trainable_variables}
     assert not any("head" in name or "stem" in name for name in names)
     assert len(model.encoder.variables) < len(model.variables)
+
+
+def test_blocks_of_the_encoder_are_trained_through_pixels_and_no_others():
+    model = built(trained_blocks=2)
+    names = {variable.path.split("/")[-2].partition("_")[0] for variable in model.encoder.trainable_variables}
+    assert names == {"block14", "block15", "head"}
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 224, 224, 3)).astype(np.uint8)
+    seen = model({"features": model.encoder(pixels), "words": WORDS})
+    with tf.GradientTape() as tape:
+        logits = model({"pixels": pixels, "words": WORDS})
+        loss = tf.reduce_mean(logits[:, 5])
+    np.testing.assert_allclose(logits, seen, atol=1e-3)
+    gradients = tape.gradient(loss, model.encoder.trainable_variables)
+    assert all(float(tf.norm(gradient)) > 0 for gradient in gradients)
 
 
 def test_regions_know_where_they_are():
