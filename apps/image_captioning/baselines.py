@@ -33,18 +33,6 @@ def most_frequent_caption(captions: Sequence[Sequence[str]]) -> str:
     return _most_typical(captions, first)
 
 
-def most_typical_caption(captions: Sequence[Sequence[str]]) -> str:
-    """The caption of the highest mean CIDEr to all captions of the train part.
-
-    Raises:
-        ValueError: There is none.
-    """
-    texts = sorted({plain_caption(caption) for each in captions for caption in each})
-    if not texts:
-        raise ValueError("need one caption at least")
-    return _most_typical(captions, texts)
-
-
 def _most_typical(captions: Sequence[Sequence[str]], texts: Sequence[str]) -> str:
     """The text of the highest mean CIDEr to captions; of several, the first."""
     everything = [caption for each in captions for caption in each]
