@@ -19,6 +19,8 @@ from shared.errors import InputError
 from shared.loading import load_ensemble, note, parameters, read_again
 from shared.runs import atomically, open_run, write_json
 
+MOST_COLUMNS = 5  # metrics that stand side by side in a terminal of 80 columns
+
 
 def evaluate(
     application: Application,
@@ -98,14 +100,24 @@ def _gradients(record: Mapping[str, Any]) -> dict[str, float]:
 
 
 def metrics_table(metrics: dict[str, Any]) -> rich.table.Table:
-    """The model beside its baselines."""
+    """The model beside its baselines: a row each, or a column each where there are many metrics."""
     title = f"{metrics['application']}: {metrics['data']}, {metrics['split']} ({metrics['examples']:,} examples)"
     table = rich.table.Table(title=rich.markup.escape(title))
+    systems = {"this model": metrics["metrics"], **metrics["baselines"]}
     names = list(metrics["metrics"])
-    for column in ("", *names):
-        table.add_column(column, justify="left" if not column else "right")
-    for label, values in {"this model": metrics["metrics"], **metrics["baselines"]}.items():
-        table.add_row(label, *(f"{values[name]:.4f}" if name in values else "" for name in names))
+    cells = {
+        label: {name: f"{values[name]:.4f}" if name in values else "" for name in names}
+        for label, values in systems.items()
+    }
+    if len(names) > MOST_COLUMNS:
+        columns, rows = list(systems), [(name, *(cells[label][name] for label in systems)) for name in names]
+    else:
+        columns, rows = names, [(label, *cells[label].values()) for label in systems]
+    table.add_column("")
+    for column in columns:
+        table.add_column(column, justify="right")
+    for row in rows:
+        table.add_row(*row)
     return table
 
 
