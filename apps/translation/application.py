@@ -122,9 +122,7 @@ class Translation(application.Application[TranslationConfig, "Corpus", "Translat
         "default": TranslationConfig(
             epochs=12, steps_per_epoch=300, learning_rate=2e-3, decoder="luong", ema_momentum=0.998
         ),
-        "best": TranslationConfig(
-            epochs=30, learning_rate=2e-3, context_dropout=0.5, output_dropout=0.5, ema_momentum=0.998
-        ),
+        "best": TranslationConfig(epochs=18, learning_rate=2e-3, ema_momentum=0.998, length_penalty=1.1),
     }
 
     def read(self, source: str, config: TranslationConfig) -> "Corpus":
