@@ -54,7 +54,7 @@ class CaptioningConfig(TrainingConfig):
     """Share of the words read in training that are the model's own guesses; takes half as long again."""
     self_critical_epochs: Count = 0
     """Passes over the images by self-critical training, after the epochs by cross-entropy; 0 for none."""
-    self_critical_learning_rate: Positive = 1e-4
+    self_critical_learning_rate: Positive = 2e-4
     """Peak learning rate of self-critical training."""
     self_critical_samples: Annotated[int, Field(ge=2, lt=2**31)] = 5
     """Captions that are drawn of an image in self-critical training."""
@@ -114,6 +114,7 @@ PRESETS: Mapping[PresetName, CaptioningConfig] = {
         context_dropout=0.5,
         output_dropout=0.5,
         ema_momentum=0.995,
-        self_critical_epochs=3,
+        patience=3,
+        self_critical_epochs=8,
     ),
 }
