@@ -49,9 +49,10 @@ def cached_rows(key: str, shape: tuple[int, ...], dtype: DTypeLike, compute: Com
     record = np.dtype([("checksum", "<u4"), ("row", dtype, shape[1:])])
     with _explained(path, shape[0] * record.itemsize):
         path.parent.mkdir(parents=True, exist_ok=True)
-        if _opened(path, shape[0], record) is None:
-            with atomically(path) as temporary:
-                np.lib.format.open_memmap(temporary, "w+", record, (shape[0],)).flush()
+        with _locked(path.parent):  # or two would make a file each, and the one whose file is replaced would be alone
+            if _opened(path, shape[0], record) is None:
+                with atomically(path) as temporary:
+                    np.lib.format.open_memmap(temporary, "w+", record, (shape[0],)).flush()
     with contextlib.ExitStack() as stack:
         with _explained(path):
             file = stack.enter_context(path.open("r+b", buffering=0))
@@ -92,6 +93,17 @@ def _opened(path: Path, rows: int, record: np.dtype) -> np.memmap | None:
     except (FileNotFoundError, ValueError, EOFError):
         return None
     return records if (records.shape, records.dtype) == ((rows,), record) else None
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Waits until no other process is in such a block of the same folder."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 @contextlib.contextmanager
