@@ -90,6 +90,10 @@ class AnswerOptions:
     """Show several captions of each image, with their scores."""
 
 
+_DEFAULT = CaptioningConfig(
+    epochs=7, batch_size=64, word_dropout=0.1, context_dropout=0.5, output_dropout=0.5, ema_momentum=0.995
+)
+
 PRESETS: Mapping[PresetName, CaptioningConfig] = {
     "quick": CaptioningConfig(
         epochs=16,
@@ -104,17 +108,6 @@ PRESETS: Mapping[PresetName, CaptioningConfig] = {
         ema_momentum=0.98,
         beam_width=3,
     ),
-    "default": CaptioningConfig(
-        epochs=7, batch_size=64, word_dropout=0.1, context_dropout=0.5, output_dropout=0.5, ema_momentum=0.995
-    ),
-    "best": CaptioningConfig(
-        epochs=7,
-        batch_size=64,
-        word_dropout=0.1,
-        context_dropout=0.5,
-        output_dropout=0.5,
-        ema_momentum=0.995,
-        patience=3,
-        self_critical_epochs=8,
-    ),
+    "default": _DEFAULT,
+    "best": dataclasses.replace(_DEFAULT, patience=3, self_critical_epochs=8),
 }

@@ -34,7 +34,8 @@ def refinement(
     Args:
         corpus: The data.
         assets: Its words.
-        config: `self_critical_epochs` passes over images, in batches that draw about `batch_size` captions.
+        config: `self_critical_epochs` passes over images, in batches that draw about
+            `self_critical_batch_size` captions.
         settings: Of the `CaptioningModel`.
         build: Makes the model that is kept.
         features: Gives those of the train and of the validation images.

@@ -21,6 +21,24 @@ PHOTOGRAPHS = {
 }
 
 
+SMALL_MODEL = {
+    "vocabulary_size": 12,
+    "encoder": "efficientnet_lite0",
+    "attention": True,
+    "cell": "lstm",
+    "embedding_units": 6,
+    "units": 8,
+    "layers": 1,
+    "attention_penalty": 1.0,
+    "scheduled_sampling": 0.0,
+    "word_dropout": 0.0,
+    "embedding_dropout": 0.0,
+    "context_dropout": 0.0,
+    "output_dropout": 0.0,
+}
+"""Arguments of a `CaptioningModel`."""
+
+
 def encoded(image: PIL.Image.Image, kind: str, **settings) -> bytes:
     """An image as the content of a file."""
     buffer = io.BytesIO()

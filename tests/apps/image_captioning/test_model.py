@@ -8,27 +8,15 @@ import tensorflow as tf
 from apps.image_captioning.model import CaptioningModel, unevenness
 from apps.image_captioning.regions import Regions
 from shared.subwords import BEGIN
+from tests.apps.image_captioning.conftest import SMALL_MODEL
 
-SETTINGS = {
-    "vocabulary_size": 12,
-    "encoder": "efficientnet_lite0",
-    "cell": "lstm",
-    "embedding_units": 6,
-    "units": 8,
-    "layers": 1,
-    "attention_penalty": 1.0,
-    "scheduled_sampling": 0.0,
-    "word_dropout": 0.0,
-    "embedding_dropout": 0.2,
-    "context_dropout": 0.2,
-    "output_dropout": 0.2,
-}
+DROPOUT = {"embedding_dropout": 0.2, "context_dropout": 0.2, "output_dropout": 0.2}
 WORDS = np.array([[BEGIN, 5, 6, 7], [BEGIN, 8, 0, 0]], np.int32)
 
 
 def built(**settings) -> CaptioningModel:
     keras.utils.set_random_seed(0)
-    model = CaptioningModel(**SETTINGS | {"attention": True} | settings)
+    model = CaptioningModel(**SMALL_MODEL | DROPOUT | settings)
     model.build()
     return model
 

@@ -20,23 +20,10 @@ from apps.image_captioning.reward import CaptionReward, with_endings
 from apps.image_captioning.self_critical import SelfCriticalModel, advantages
 from shared.subwords import BEGIN, END
 from shared.text import PADDING, UNKNOWN
+from tests.apps.image_captioning.conftest import SMALL_MODEL
 
-SIZE, LONGEST = 10, 6
-SETTINGS = {
-    "vocabulary_size": SIZE,
-    "encoder": "efficientnet_lite0",
-    "attention": True,
-    "cell": "lstm",
-    "embedding_units": 6,
-    "units": 8,
-    "layers": 1,
-    "attention_penalty": 1.0,
-    "scheduled_sampling": 0.0,
-    "word_dropout": 0.0,
-    "embedding_dropout": 0.0,
-    "context_dropout": 0.1,
-    "output_dropout": 0.0,
-}
+LONGEST = 6
+SETTINGS = SMALL_MODEL | {"context_dropout": 0.1}
 
 
 def sevens(images: np.ndarray, written: np.ndarray) -> np.ndarray:
