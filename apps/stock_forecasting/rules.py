@@ -1,0 +1,174 @@
+"""What becomes of rows that are not as they should be: each is refused or handled by one rule, and that is told.
+
+Refused are a price that is not positive, a date to come, two prices of one date, a price that never changes. Handled
+are rows without a price (left out), out of order (sorted), there twice (taken once), a close outside low and high (they
+are widened), a zero for what was not recorded (missing). Told, and left as they are: jumps that look like splits, long
+gaps between dates.
+"""
+
+import numpy as np
+import pandas as pd
+
+from shared.errors import InputError
+
+SPLITS = (1.5, 2.0, 3.0, 4.0, 5.0, 7.0, 8.0, 10.0, 15.0, 20.0, 30.0, 50.0)
+"""New shares for an old one, or the inverse."""
+SPLIT_TOLERANCE = 0.03
+"""Relative; a price moves by itself, too, on the day of a split."""
+LONG_GAP = 10
+"""Median steps between dates."""
+ROUNDING = 1e-5
+"""Relative difference up to which a close is within low and high: published prices are rounded."""
+
+
+def checked(
+    values: pd.DataFrame, times: pd.DatetimeIndex, where: str, today: pd.Timestamp | None = None
+) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """Applies all rules to one table.
+
+    Args:
+        values: float64, with the line in the file as index; `close` is adjusted; perhaps `raw`, the close before that,
+            with `open`, `high`, `low` beside it; perhaps `volume`. NaN is missing.
+        times: Of the rows.
+        where: The file, to be named.
+        today: The last date there can be; the clock's by default.
+
+    Returns:
+        The table that `Prices` has, and notes.
+
+    Raises:
+        InputError: A rule refuses.
+    """
+    notes: list[str] = []
+    _check_future(times, values.index, where, pd.Timestamp.now() if today is None else today)
+    values = values.assign(time=times)
+    values = _without_missing(values, notes)
+    check_positive(values.drop(columns="time"), where)
+    values = _unrecorded(values, notes)
+    values = _in_order(values, where, notes)
+    check_variation(values, where)
+    table = _adjusted(values, notes).set_index("time").rename_axis(None)
+    notes += _jumps(table["close"]) + _gaps(table.index)
+    return table.astype(np.float64), tuple(notes)
+
+
+def check_positive(values: pd.DataFrame, where: str) -> None:
+    """Refuses prices that are not positive, and anything negative.
+
+    Args:
+        values: Columns of prices and volume; the index has lines of the file.
+        where: The file, to be named.
+
+    Raises:
+        InputError: A close is zero, or anything is negative.
+    """
+    for column in values:
+        wrong = values[column] <= 0 if column in ("close", "raw") else values[column] < 0
+        if wrong.any():
+            name = "price" if column in ("close", "raw") else column
+            line, value = values.index[wrong][0], values[column][wrong].iloc[0]
+            raise InputError(f"{where}, line {line:,}: the {name} is {value:g}; mend the row or take it out")
+
+
+def check_variation(values: pd.DataFrame, where: str) -> None:
+    """Refuses a price that never changes.
+
+    Raises:
+        InputError: There is no row, or one, or all have the same price.
+    """
+    if len(values) < 2:
+        count = "a single price" if len(values) else "no row with a price"
+        raise InputError(f"{where} has {count}; a forecast needs a history")
+    if values["close"].nunique() == 1:
+        raise InputError(f"{where}: all {len(values):,} prices are {values['close'].iloc[0]:g}; nothing is to forecast")
+
+
+def _check_future(times: pd.DatetimeIndex, lines: pd.Index, where: str, today: pd.Timestamp) -> None:
+    late = times > today + pd.Timedelta(days=1)  # it is tomorrow already further east
+    if late.any():
+        raise InputError(
+            f"{where}, line {lines[late][0]:,}: {_day(times[late][0])} is still to come; "
+            f"give prices up to {_day(today)}, or set the clock"
+        )
+
+
+def _without_missing(values: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
+    prices = [column for column in ("close", "raw") if column in values]
+    missing = values[prices].isna().any(axis=1)
+    if missing.any():
+        notes.append(
+            f"left out {missing.sum():,} rows without a price, the first {_day(values['time'][missing].min())}"
+        )
+    return values[~missing]
+
+
+def _unrecorded(values: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
+    """Yahoo Finance writes 0 where an open, high or low of early years is unknown."""
+    columns = [column for column in ("open", "high", "low") if column in values]
+    zero = values[columns] == 0
+    if zero.any(axis=None):
+        notes.append(f"took the zeros in {zero.any(axis=1).sum():,} rows of open, high and low for missing")
+        values = values.assign(**values[columns].mask(zero))
+    return values
+
+
+def _in_order(values: pd.DataFrame, where: str, notes: list[str]) -> pd.DataFrame:
+    if not values["time"].is_monotonic_increasing:
+        newest_first = values["time"].is_monotonic_decreasing
+        notes.append("sorted the rows: " + ("the newest came first" if newest_first else "they were out of order"))
+        values = values.sort_values("time", kind="stable")
+    repeated = values["time"].duplicated(keep="first")
+    if repeated.any():
+        alike = values["close"].to_numpy() == values.groupby("time")["close"].transform("first").to_numpy()
+        if not alike.all():
+            line, time = values.index[~alike][0], values["time"][~alike].iloc[0]
+            raise InputError(f"{where}, line {line:,}: {_day(time)} is there already with another price; keep one")
+        notes.append(f"took {repeated.sum():,} dates once that are there twice with the same price")
+    return values[~repeated]
+
+
+def _adjusted(values: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
+    """Low and high around the close, multiplied by what adjusts the close; without open and the close before that."""
+    if not {"raw", "high", "low"} <= set(values):
+        return values[[column for column in ("close", "volume", "time") if column in values]]
+    raw, high, low = (values[column] for column in ("raw", "high", "low"))
+    crossed = high < low
+    if crossed.any():
+        notes.append(f"took high and low for missing in {crossed.sum():,} rows where high is below low")
+        high, low = high.mask(crossed), low.mask(crossed)
+    outside = (raw > high * (1 + ROUNDING)) | (raw < low * (1 - ROUNDING))
+    if outside.any():
+        days = f"{outside.sum():,} rows, the first {_day(values['time'][outside].iloc[0])}"
+        notes.append(f"widened low and high to hold a close outside them in {days}")
+    factor = values["close"] / raw
+    found = values.drop(columns=["raw", "open"], errors="ignore")
+    # `maximum` keeps NaN; the close itself bounds what rounding of the product might leave outside it.
+    close = values["close"]
+    return found.assign(high=np.maximum(high * factor, close), low=np.minimum(low * factor, close))
+
+
+def _jumps(close: pd.Series) -> list[str]:
+    """Warns where a price is multiplied overnight by what a split would multiply it by."""
+    ratio = close.to_numpy()[1:] / close.to_numpy()[:-1]
+    nearest = np.log(np.maximum(ratio, 1 / ratio))[:, None] - np.log(SPLITS)
+    jumps = np.flatnonzero(np.abs(nearest).min(axis=1) < SPLIT_TOLERANCE)
+    if not len(jumps):
+        return []
+    first = jumps[0]
+    times = f"{ratio[first]:.3g} times the price before on {_day(close.index[first + 1])}"
+    more = f" and {len(jumps) - 1:,} more such jumps" if len(jumps) > 1 else ""
+    return [f"warning: {times}{more}: if that is a split, the prices are not adjusted"]
+
+
+def _gaps(times: pd.DatetimeIndex) -> list[str]:
+    steps = np.diff(times.as_unit("us").asi8)
+    long = steps > LONG_GAP * np.median(steps)
+    if not long.any():
+        return []
+    longest = steps.argmax()
+    between = f"{_day(times[longest])} to {_day(times[longest + 1])}"
+    return [f"{long.sum():,} gaps between dates are long, the longest from {between}; rows, not days, are forecast"]
+
+
+def _day(time: pd.Timestamp) -> str:
+    return str(time.date()) if time == time.normalize() else str(time)
