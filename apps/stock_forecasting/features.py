@@ -111,10 +111,11 @@ def _log_root(variance: np.ndarray) -> np.ndarray:
 
 def _calendar(dates: pd.DatetimeIndex) -> dict[str, np.ndarray]:
     """Places on the circles of week and year, and the logarithm of the days since the row before."""
-    week, year = 2 * np.pi * dates.dayofweek.to_numpy() / 7, 2 * np.pi * (dates.dayofyear.to_numpy() - 1) / 365.25
-    days = np.diff(dates.asi8, prepend=dates.asi8[:1]) / pd.Timedelta(days=1).as_unit(dates.unit).value
+    week, year = dates.day_of_week.to_numpy() / 7, (dates.day_of_year.to_numpy() - 1) / 365.25
+    times = dates.to_numpy()
+    days = np.diff(times, prepend=times[:1]) / np.timedelta64(1, "D")
     circles = {"week": week, "year": year}
-    found = {f"{name}_{of.__name__}": of(angle) for name, angle in circles.items() for of in (np.sin, np.cos)}
+    found = {f"{name}_{of.__name__}": of(2 * np.pi * turn) for name, turn in circles.items() for of in (np.sin, np.cos)}
     return found | {"days_since": np.log(np.maximum(days, 1e-3))}
 
 

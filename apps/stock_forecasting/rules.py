@@ -96,9 +96,8 @@ def _without_missing(values: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
     prices = [column for column in ("close", "raw") if column in values]
     missing = values[prices].isna().any(axis=1)
     if missing.any():
-        notes.append(
-            f"left out {missing.sum():,} rows without a price, the first {_day(values['time'][missing].min())}"
-        )
+        first = _day(values["time"][missing].min())
+        notes.append(f"left out {_rows(missing)} without a price, the first of {first}")
     return values[~missing]
 
 
@@ -107,7 +106,7 @@ def _unrecorded(values: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
     columns = [column for column in ("open", "high", "low") if column in values]
     zero = values[columns] == 0
     if zero.any(axis=None):
-        notes.append(f"took the zeros in {zero.any(axis=1).sum():,} rows of open, high and low for missing")
+        notes.append(f"took zeros of open, high and low in {_rows(zero.any(axis=1))} for missing")
         values = values.assign(**values[columns].mask(zero))
     return values
 
@@ -123,7 +122,7 @@ def _in_order(values: pd.DataFrame, where: str, notes: list[str]) -> pd.DataFram
         if not alike.all():
             line, time = values.index[~alike][0], values["time"][~alike].iloc[0]
             raise InputError(f"{where}, line {line:,}: {_day(time)} is there already with another price; keep one")
-        notes.append(f"took {repeated.sum():,} dates once that are there twice with the same price")
+        notes.append(f"left out {_rows(repeated)} of a date that is there already, with the same price")
     return values[~repeated]
 
 
@@ -134,12 +133,12 @@ def _adjusted(values: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
     raw, high, low = (values[column] for column in ("raw", "high", "low"))
     crossed = high < low
     if crossed.any():
-        notes.append(f"took high and low for missing in {crossed.sum():,} rows where high is below low")
+        notes.append(f"took high and low for missing in {_rows(crossed)} where high is below low")
         high, low = high.mask(crossed), low.mask(crossed)
     outside = (raw > high * (1 + ROUNDING)) | (raw < low * (1 - ROUNDING))
     if outside.any():
-        days = f"{outside.sum():,} rows, the first {_day(values['time'][outside].iloc[0])}"
-        notes.append(f"widened low and high to hold a close outside them in {days}")
+        first = _day(values["time"][outside].iloc[0])
+        notes.append(f"widened low and high to hold a close outside them in {_rows(outside)}, the first of {first}")
     factor = values["close"] / raw
     found = values.drop(columns=["raw", "open"], errors="ignore")
     # `maximum` keeps NaN; the close itself bounds what rounding of the product might leave outside it.
@@ -167,7 +166,12 @@ def _gaps(times: pd.DatetimeIndex) -> list[str]:
         return []
     longest = steps.argmax()
     between = f"{_day(times[longest])} to {_day(times[longest + 1])}"
-    return [f"{long.sum():,} gaps between dates are long, the longest from {between}; rows, not days, are forecast"]
+    return [f"{long.sum():,} long gaps between dates, the longest from {between}; rows, not days, are forecast"]
+
+
+def _rows(chosen: pd.Series) -> str:
+    count = int(chosen.sum())
+    return f"{count:,} row" if count == 1 else f"{count:,} rows"
 
 
 def _day(time: pd.Timestamp) -> str:
