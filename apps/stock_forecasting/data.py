@@ -88,7 +88,7 @@ def read_corpus(
             divided.append(parts)
     if not kept:
         ticker, reason = notes[-1].split(": left out, for ")
-        raise InputError(f"{source} cannot be divided: of {ticker} {reason}; give more rows, or a shorter window")
+        raise InputError(f"{source} cannot be divided: {ticker}: {reason}; give more rows, or a shorter window")
     train, validation, test = zip(*divided, strict=True)
     for name, part in (("train", train), ("validation", validation), ("test", test)):
         if not sum(map(len, part)):

@@ -79,10 +79,10 @@ def diebold_mariano(
     Raises:
         ValueError: The shapes do not fit, a loss is not finite, or there are no more dates than the horizon.
     """
-    difference = np.asarray(losses, np.float64) - np.asarray(others, np.float64)
-    if np.shape(losses) != np.shape(others) or difference.ndim != 1 or not np.isfinite(difference).all():
-        raise ValueError(f"need finite losses [dates] of both, got {np.shape(losses)} and {np.shape(others)}")
-    dates = len(difference)
+    losses, others = np.asarray(losses, np.float64), np.asarray(others, np.float64)
+    if losses.shape != others.shape or losses.ndim != 1 or not np.isfinite(losses - others).all():
+        raise ValueError(f"need finite losses [dates] of both, got {losses.shape} and {others.shape}")
+    difference, dates = losses - others, len(losses)
     if not 1 <= horizon < dates:
         raise ValueError(f"need more dates than the horizon, got {dates} and {horizon}")
     mean, variance = float(difference.mean()), newey_west(difference, horizon - 1)

@@ -100,7 +100,7 @@ def ewma(
         float64 [origins, H, levels], quantiles of the log return from the origin's row to each of the H after it.
 
     Raises:
-        ValueError: With empirical residuals, fewer than 20 returns are past.
+        ValueError: No return is past; with empirical residuals, fewer than 20.
     """
     log_prices, origins = np.asarray(log_prices, np.float64), np.asarray(origins)
     squared = pd.Series(np.diff(log_prices, prepend=np.nan) ** 2)
@@ -181,6 +181,8 @@ def _quantiles(
     residuals: Residuals,
 ) -> np.ndarray:
     """Quantiles from means [H] and variances [rows, H] of cumulative returns; float64 [origins, H, levels]."""
+    if len(origins) and origins.min() < 1:
+        raise ValueError("no return up to the first row tells of volatility; forecast from later ones")
     deviations = np.sqrt(np.maximum(variances, LEAST_VARIANCE))
     if residuals == "normal":
         standard = np.broadcast_to(scipy.stats.norm.ppf(levels), (len(origins), len(means), len(levels)))
