@@ -19,6 +19,8 @@ ConfigT = TypeVar("ConfigT", bound=TrainingConfig)
 CorpusT = TypeVar("CorpusT")
 AssetsT = TypeVar("AssetsT")
 
+Shapes = Mapping[str, Mapping[str, tuple[int | None, ...]]]
+"""Of the inputs of each signature, by name; None where a size may vary."""
 PresetName = Literal["quick", "default", "best"]
 
 
@@ -146,16 +148,25 @@ class Application(abc.ABC, Generic[ConfigT, CorpusT, AssetsT]):
         """For each signature, one typical request: input names and arrays."""
 
     @abc.abstractmethod
-    def request(self, inputs: Sequence[str], options: Any) -> "tuple[str, Mapping[str, np.ndarray]]":
+    def request(self, inputs: Sequence[str], options: Any, shapes: Shapes) -> "tuple[str, Mapping[str, np.ndarray]]":
         """The signature to ask, and its inputs, a row for each raw input.
+
+        Args:
+            inputs: Raw inputs.
+            options: An instance of `options`.
+            shapes: What the model that is asked takes: what of an input it reads may depend on the run.
 
         Raises:
             InputError: An input cannot be used.
         """
 
     @abc.abstractmethod
-    def records(self, inputs: Sequence[str], outputs: "Mapping[str, np.ndarray]") -> list[dict[str, Any]]:
-        """The signature's outputs as one record an input, of plain Python values."""
+    def records(self, inputs: Sequence[str], outputs: "Mapping[str, np.ndarray]", options: Any) -> list[dict[str, Any]]:
+        """The signature's outputs as one record an input, of plain Python values.
+
+        Raises:
+            InputError: An answer says that its input could not be used.
+        """
 
     @abc.abstractmethod
     def show(self, answer: dict[str, Any]) -> str:

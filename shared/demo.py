@@ -12,7 +12,7 @@ import keras
 import rich.console
 
 from shared import commands, fitting, loading
-from shared.answers import answers, ask_module
+from shared.answers import answers, ask_module, ask_saved_model
 from shared.application import Application
 from shared.runs import RUNS, atomically
 from shared.serving.native import NativeSavedModel
@@ -34,14 +34,15 @@ def demo(applications: Sequence[Application[Any, Any, Any]], to: Path) -> None:
     print(f"\nOne page with tables and pictures: {page}")  # noqa: T201
 
 
-def _same(served: dict[str, Any], predicted: dict[str, Any]) -> bool:
+def _same(served: Any, predicted: Any) -> bool:
     """Whether two answers are equal, numbers up to rounding."""
-    return served.keys() == predicted.keys() and all(
-        math.isclose(value, predicted[name], rel_tol=1e-5, abs_tol=1e-6)
-        if isinstance(value, float)
-        else value == predicted[name]
-        for name, value in served.items()
-    )
+    if isinstance(served, float):
+        return math.isclose(served, predicted, rel_tol=1e-5, abs_tol=1e-6)
+    if isinstance(served, dict):
+        return served.keys() == predicted.keys() and all(_same(served[name], predicted[name]) for name in served)
+    if isinstance(served, list):
+        return len(served) == len(predicted) and all(map(_same, served, predicted))
+    return served == predicted
 
 
 def _walk(application: Application[Any, Any, Any], to: Path) -> dict[str, Any]:
@@ -61,9 +62,7 @@ def _walk(application: Application[Any, Any, Any], to: Path) -> dict[str, Any]:
         console.rule(characters="·")
     path = commands.export(application, run.label, to)
     with NativeSavedModel(path) as saved_model:
-        served = list(
-            answers(application, lambda name, inputs: saved_model.run(inputs, name), application.demo_inputs, options)
-        )
+        served = list(answers(application, ask_saved_model(saved_model), application.demo_inputs, options))
     if not all(map(_same, served, predicted)):
         raise RuntimeError(f"{path} does not answer as predict does: {served} is not {predicted}")
     seconds = time.monotonic() - begin

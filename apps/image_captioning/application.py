@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from apps.image_captioning.config import PRESETS, AnswerOptions, CaptioningConfig
 from shared import application, runs
-from shared.application import Datasets, Evaluation, Stage, Trained
+from shared.application import Datasets, Evaluation, Shapes, Stage, Trained
 from shared.errors import InputError
 
 if TYPE_CHECKING:
@@ -226,7 +226,9 @@ class ImageCaptioning(application.Application[CaptioningConfig, "Album", "Captio
         images = np.array([plain], dtype=object)
         return {"serving_default": {"image_bytes": images}, "n_best": {"image_bytes": images}}
 
-    def request(self, inputs: Sequence[str], options: AnswerOptions) -> "tuple[str, Mapping[str, np.ndarray]]":
+    def request(
+        self, inputs: Sequence[str], options: AnswerOptions, shapes: Shapes
+    ) -> "tuple[str, Mapping[str, np.ndarray]]":
         """The contents of files for `serving_default`, or for `n_best`."""
         import numpy as np
 
@@ -235,7 +237,9 @@ class ImageCaptioning(application.Application[CaptioningConfig, "Album", "Captio
         images = np.array([read_image(Path(path)) for path in inputs], dtype=object)
         return ("n_best" if options.n_best else "serving_default"), {"image_bytes": images}
 
-    def records(self, inputs: Sequence[str], outputs: "Mapping[str, np.ndarray]") -> list[dict[str, Any]]:
+    def records(
+        self, inputs: Sequence[str], outputs: "Mapping[str, np.ndarray]", options: AnswerOptions
+    ) -> list[dict[str, Any]]:
         """Image, caption and score; or image, captions and scores."""
         from apps.image_captioning.answers import records
 

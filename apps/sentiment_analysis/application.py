@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from shared import application, runs
-from shared.application import Datasets, Evaluation, Stage, Trained
+from shared.application import Datasets, Evaluation, Shapes, Stage, Trained
 from shared.config import Count, Fraction, Positive, Size, TrainingConfig
 from shared.errors import InputError
 
@@ -250,7 +250,9 @@ class SentimentAnalysis(application.Application[SentimentConfig, "Corpus", "Sent
         texts = np.array([text.encode() for text in self.demo_inputs], dtype=object)
         return {"serving_default": {"text": texts}, "explain": {"text": texts[:1]}}
 
-    def request(self, inputs: Sequence[str], options: AnswerOptions) -> "tuple[str, Mapping[str, np.ndarray]]":
+    def request(
+        self, inputs: Sequence[str], options: AnswerOptions, shapes: Shapes
+    ) -> "tuple[str, Mapping[str, np.ndarray]]":
         """Rows of `serving_default`, or of `explain`."""
         import numpy as np
 
@@ -259,7 +261,9 @@ class SentimentAnalysis(application.Application[SentimentConfig, "Corpus", "Sent
         texts = np.array([text.encode("utf-8", "surrogateescape") for text in inputs], dtype=object)
         return ("explain" if options.explain else "serving_default"), {"text": texts}
 
-    def records(self, inputs: Sequence[str], outputs: "Mapping[str, np.ndarray]") -> list[dict[str, Any]]:
+    def records(
+        self, inputs: Sequence[str], outputs: "Mapping[str, np.ndarray]", options: AnswerOptions
+    ) -> list[dict[str, Any]]:
         """Text, label, probability, and tokens with their weights where they were asked for."""
         from apps.sentiment_analysis.explanation import records
 

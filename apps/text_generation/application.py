@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field
 
 from shared import application, runs
-from shared.application import Datasets, Evaluation, Trained
+from shared.application import Datasets, Evaluation, Shapes, Trained
 from shared.config import Count, Fraction, NonNegative, Size, TrainingConfig
 from shared.errors import InputError
 
@@ -172,13 +172,17 @@ class TextGeneration(application.Application[TextGenerationConfig, "Corpus", "Vo
 
         return warmup_requests(self.demo_inputs[:1], SamplingOptions())
 
-    def request(self, inputs: Sequence[str], options: SamplingOptions) -> "tuple[str, Mapping[str, np.ndarray]]":
+    def request(
+        self, inputs: Sequence[str], options: SamplingOptions, shapes: Shapes
+    ) -> "tuple[str, Mapping[str, np.ndarray]]":
         """Rows of the signature `sample`."""
         from apps.text_generation.serving import sample_request
 
         return "sample", sample_request(inputs, options)
 
-    def records(self, inputs: Sequence[str], outputs: "Mapping[str, np.ndarray]") -> list[dict[str, Any]]:
+    def records(
+        self, inputs: Sequence[str], outputs: "Mapping[str, np.ndarray]", options: SamplingOptions
+    ) -> list[dict[str, Any]]:
         """Prompt and text."""
         valid = [prompt.encode("utf-8", "surrogateescape").decode("utf-8", "replace") for prompt in inputs]
         return [{"prompt": prompt, "text": text.decode()} for prompt, text in zip(valid, outputs["text"], strict=True)]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field
 
 from shared import application
-from shared.application import Datasets, Evaluation, Trained
+from shared.application import Datasets, Evaluation, Shapes, Trained
 from shared.config import Fraction, NonNegative, Size, TrainingConfig
 from shared.errors import InputError
 
@@ -246,14 +246,18 @@ class Translation(application.Application[TranslationConfig, "Corpus", "Translat
             "attention": {"text": texts[:1]},
         }
 
-    def request(self, inputs: Sequence[str], options: AnswerOptions) -> "tuple[str, Mapping[str, np.ndarray]]":
+    def request(
+        self, inputs: Sequence[str], options: AnswerOptions, shapes: Shapes
+    ) -> "tuple[str, Mapping[str, np.ndarray]]":
         """Rows of `serving_default`, or of `n_best`."""
         import numpy as np
 
         texts = np.array([text.encode("utf-8", "surrogateescape") for text in inputs], dtype=object)
         return ("n_best" if options.n_best else "serving_default"), {"text": texts}
 
-    def records(self, inputs: Sequence[str], outputs: "Mapping[str, np.ndarray]") -> list[dict[str, Any]]:
+    def records(
+        self, inputs: Sequence[str], outputs: "Mapping[str, np.ndarray]", options: AnswerOptions
+    ) -> list[dict[str, Any]]:
         """Text, translation and score; or text, translations and scores."""
         if "translations" not in outputs:
             rows = zip(inputs, outputs["translation"], outputs["score"], strict=True)
