@@ -144,8 +144,12 @@ class Application(abc.ABC, Generic[ConfigT, CorpusT, AssetsT]):
         """A module that owns its variables; its `signatures` maps names to `tf.function`s on raw inputs."""
 
     @abc.abstractmethod
-    def warmup_requests(self) -> Mapping[str, Mapping[str, Any]]:
-        """For each signature, one typical request: input names and arrays."""
+    def warmup_requests(self, shapes: Shapes) -> Mapping[str, Mapping[str, Any]]:
+        """For each signature, one typical request: input names and arrays.
+
+        Args:
+            shapes: What the signatures of the export take.
+        """
 
     @abc.abstractmethod
     def request(self, inputs: Sequence[str], options: Any, shapes: Shapes) -> "tuple[str, Mapping[str, np.ndarray]]":

@@ -217,7 +217,7 @@ class ImageCaptioning(application.Application[CaptioningConfig, "Album", "Captio
 
         return Captioner(trained.model, trained.assets, trained.config)
 
-    def warmup_requests(self) -> Mapping[str, Mapping[str, Any]]:
+    def warmup_requests(self, shapes: Shapes) -> Mapping[str, Mapping[str, Any]]:
         """A plain image for each signature that every export has."""
         import numpy as np
         import tensorflow as tf

@@ -243,7 +243,7 @@ class SentimentAnalysis(application.Application[SentimentConfig, "Corpus", "Sent
 
         return SentimentAnalyser(trained.model, trained.assets, trained.config)
 
-    def warmup_requests(self) -> Mapping[str, Mapping[str, Any]]:
+    def warmup_requests(self, shapes: Shapes) -> Mapping[str, Mapping[str, Any]]:
         """A few reviews for each signature."""
         import numpy as np
 

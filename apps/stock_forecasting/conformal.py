@@ -78,9 +78,14 @@ def apply_conformal(quantiles: np.ndarray, scores: Scores) -> np.ndarray:
         float64 [n, H, Q], sorted. On rows that are exchangeable with the calibration's the interval between τ and
         1 − τ covers at least 1 − 2τ, as long as no two had to change places.
     """
+    return _moved(np.asarray(quantiles, np.float64), split_margins(scores))
+
+
+def split_margins(scores: Scores) -> np.ndarray:
+    """By how many of their scale each pair of quantiles moves outwards, float64 [pairs, H]; inwards if negative."""
     pairs = len(scores.sorted)
     miss = np.broadcast_to(2 * np.array(scores.levels[:pairs])[:, None], scores.sorted.shape[:2])
-    return _moved(np.asarray(quantiles, np.float64), conformal_quantile(scores.sorted, miss))
+    return conformal_quantile(scores.sorted, miss)
 
 
 def adaptive_conformal(

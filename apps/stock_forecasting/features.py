@@ -1,7 +1,7 @@
-"""What is known at a row of a ticker's table, from that row and those before it; what comes after it.
+"""What is known at each row of a window of prices, computed in graph: in training, in evaluation and in a server alike.
 
-Every feature looks back over finitely many rows: computed from the last `warm_up(spans) + n` rows of a table it is, in
-the last n, what it is in the whole. So a served window of prices is enough, and nothing to come can be in it.
+A feature at a row depends on that row and on those before it in the same window, so that nothing to come can be in it
+and a served window is all that is needed. Prices enter as ratios of one another: their level does not matter.
 
 Sources:
     Parkinson, M. (1980), "The Extreme Value Method for Estimating the Variance of the Rate of Return", Journal of
@@ -10,176 +10,158 @@ Sources:
     Approximate Long-Memory Model of Realized Volatility", Journal of Financial Econometrics 7(2): several spans.
 """
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Literal
 
 import numpy as np
 import pandas as pd
-from numpy.lib.stride_tricks import sliding_window_view
-from sklearn.preprocessing import StandardScaler
+import tensorflow as tf
 
-SPANS = (5, 20, 60)
-"""Rows: a week, a month and a quarter of trading days."""
+Group = Literal["range", "volume", "calendar"]
+"""Features of more than the close."""
+
+SPANS = (1, 5, 20, 60, 120, 250)
+"""Rows: a day, a week, a month, a quarter, half a year and a year of trading days."""
+DOWNSIDE_SPANS = (5, 20)
+TREND_SPANS = (20, 60)
+USUAL_SPAN = 60
+"""Rows whose volatility returns are shown in units of."""
 VOLUME_SPAN = 20
 FLOOR = 1e-4
 """The least volatility of a row: prices rounded to a tick can stand still for days, and the logarithm must not."""
+REACH = max(SPANS) + 1
+"""Rows that a feature looks back over, its own included."""
+MOST = 6.0
+"""Units of volatility at which returns and trends are cut off."""
+
+INPUTS: dict[str, dict[str, tf.DType]] = {
+    "range": {"high": tf.float32, "low": tf.float32},
+    "volume": {"volume": tf.float32},
+    "calendar": {"day": tf.int32},
+}
+"""What each group needs beside `close`: all [N, window]; `day` counts from 1970-01-01."""
 
 
-class Scaler(NamedTuple):
-    """Makes the features of train have mean 0 and variance 1.
-
-    Attributes:
-        mean: float64 [features].
-        scale: float64 [features], standard deviations; 1 for a feature that never changes.
-    """
-
-    mean: np.ndarray
-    scale: np.ndarray
-
-    def __call__(self, features: np.ndarray) -> np.ndarray:
-        """Scales features.
-
-        Args:
-            features: float [..., features].
-
-        Returns:
-            The same shape.
-        """
-        return (features - self.mean) / self.scale
+def inputs_of(groups: Sequence[Group]) -> dict[str, tf.DType]:
+    """The columns that features are computed from, by name, and their types."""
+    return {"close": tf.float32} | {name: dtype for group in groups for name, dtype in INPUTS[group].items()}
 
 
-def warm_up(spans: Sequence[int] = SPANS, volume: bool = False) -> int:
-    """How many rows at the beginning of a table have no features.
+def feature_names(groups: Sequence[Group] = ()) -> list[str]:
+    """Names of the features, in their order."""
+    named = {
+        "range": ["range", "range_5", "range_20"],
+        "volume": ["volume"],
+        "calendar": ["week_sin", "week_cos", "year_sin", "year_cos", "days_since"],
+    }
+    return [
+        "return",
+        "absolute_return",
+        *(f"volatility_{span}" for span in SPANS),
+        *(f"downside_{span}" for span in DOWNSIDE_SPANS),
+        *(f"trend_{span}" for span in TREND_SPANS),
+        *(name for group in groups for name in named[group]),
+    ]
+
+
+def columns_of(table: pd.DataFrame, groups: Sequence[Group]) -> dict[str, np.ndarray]:
+    """The columns of a ticker's table that `features_of` takes.
 
     Args:
-        spans: As `features_of` has them.
-        volume: Whether the table has a volume.
-    """
-    return max(*spans, VOLUME_SPAN if volume else 1, 1)
-
-
-def features_of(table: pd.DataFrame, spans: Sequence[int] = SPANS, calendar: bool = True) -> pd.DataFrame:
-    """The features at every row.
-
-    Args:
-        table: As `Prices` has it; columns that it lacks give no features.
-        spans: Rows over which volatility is taken; each at least 1.
-        calendar: Whether to say the day of the week and of the year, and how long ago the row before was; only where
-            rows have dates.
+        table: As `Prices` has it.
+        groups: Which features there are to be.
 
     Returns:
-        float64 [rows, features], a named column each, NaN in the first `warm_up` rows and finite in all others:
-        `return`, from the row before, as a logarithm; `volatility_N`, the logarithm of the root mean square of the last
-        N returns; with high and low `range` and `range_N`, the same of Parkinson's estimate, where the absolute return
-        stands in for what is missing; with volume `volume`, the logarithm of one plus it, less the mean of that over
-        the last 20 rows.
+        float32, or int32 for `day`, [rows] by name; NaN where a row lacks a high, a low or a volume.
+
+    Raises:
+        KeyError: The table has no such column, or no dates; the message is its name.
     """
-    log_close = np.log(table["close"].to_numpy())
-    returns = np.diff(log_close, prepend=np.nan)
-    found = {"return": returns}
-    for span in spans:
-        found[f"volatility_{span}"] = _log_root(_mean_of_last(returns**2, span))
-    if {"high", "low"} <= set(table):
-        squared = np.log(table["high"].to_numpy() / table["low"].to_numpy()) ** 2 / (4 * np.log(2))
-        squared = np.where(np.isnan(squared), returns**2, squared)
-        squared[:1] = np.nan  # has no return to stand in for it
-        found["range"] = _log_root(squared)
-        for span in spans:
-            found[f"range_{span}"] = _log_root(_mean_of_last(squared, span))
-    if "volume" in table:
-        log_volume = np.log1p(table["volume"].to_numpy())
-        usual = pd.Series(log_volume).rolling(VOLUME_SPAN, min_periods=1).mean().to_numpy()
-        found["volume"] = np.nan_to_num(log_volume - usual)
-    if calendar and isinstance(table.index, pd.DatetimeIndex):
-        found |= _calendar(table.index)
-    features = pd.DataFrame(found, index=table.index)
-    features.iloc[: warm_up(spans, "volume" in table)] = np.nan
-    return features
+    days = {}
+    if isinstance(table.index, pd.DatetimeIndex):
+        days = {"day": (table.index.normalize() - pd.Timestamp(0)).days.to_numpy()}
+    return {
+        name: (days[name] if name == "day" else table[name].to_numpy()).astype(dtype.as_numpy_dtype)
+        for name, dtype in inputs_of(groups).items()
+    }
 
 
-def _mean_of_last(values: np.ndarray, span: int) -> np.ndarray:
-    """float64 [rows], over the last `span` rows; each is summed anew, so that nothing before them is in it."""
-    means = np.full(len(values), np.nan)
-    if len(values) >= span:
-        means[span - 1 :] = sliding_window_view(values, span).mean(axis=1)
-    return means
+def features_of(columns: Mapping[str, tf.Tensor], groups: Sequence[Group] = ()) -> tf.Tensor:
+    """The features at every row of windows.
+
+    Args:
+        columns: What `inputs_of` names, [N, window] each; at the first row, which has no return, 0 stands for it.
+        groups: Which features there are beside those of the close.
+
+    Returns:
+        float32 [N, window, features], in the order of `feature_names`. Volatilities are natural logarithms of root mean
+        squares over the last rows, as many as the span or as the window has so far; `downside` takes falls alone;
+        `return` and `trend`, a sum of returns, are in units of the volatility of 60 rows. `range` is Parkinson's
+        estimate, for which the absolute return stands in where high or low is missing; `volume` the logarithm of one
+        plus it, less its mean over 20 rows.
+    """
+    close = columns["close"]
+    returns = tf.pad(tf.math.log(close[:, 1:] / close[:, :-1]), [[0, 0], [1, 0]])
+    squared = returns**2
+    volatility = {span: _log_root(_mean_of_last(squared, span, skip=1)) for span in SPANS}
+    usual = tf.exp(volatility[USUAL_SPAN])
+    falls = tf.where(returns < 0, squared, 0.0)
+    found = [
+        tf.clip_by_value(returns / usual, -MOST, MOST),
+        tf.minimum(tf.abs(returns) / usual, MOST),
+        *volatility.values(),
+        *(_log_root(_mean_of_last(falls, span, skip=1)) for span in DOWNSIDE_SPANS),
+        *(_trend(returns, usual, span) for span in TREND_SPANS),
+    ]
+    if "range" in groups:
+        parkinson = tf.math.log(columns["high"] / columns["low"]) ** 2 / (4 * np.log(2.0))
+        parkinson = tf.where(tf.math.is_nan(parkinson), squared, parkinson)
+        found += [_log_root(_mean_of_last(parkinson, span)) for span in (1, 5, 20)]
+    if "volume" in groups:
+        found.append(_volume(columns["volume"]))
+    if "calendar" in groups:
+        found += _calendar(columns["day"])
+    return tf.stack(found, axis=-1)
 
 
-def _log_root(variance: np.ndarray) -> np.ndarray:
-    return np.log(np.maximum(variance, FLOOR**2)) / 2
+def recent_volatility(features: tf.Tensor, span: int = 20) -> tf.Tensor:
+    """The logarithm of the volatility of the last rows, as it stands among features [..., features]."""
+    return features[..., feature_names().index(f"volatility_{span}")]
 
 
-def _calendar(dates: pd.DatetimeIndex) -> dict[str, np.ndarray]:
+def _mean_of_last(values: tf.Tensor, span: int, skip: int = 0) -> tf.Tensor:
+    """Mean of the last `span` of values [N, window], or of those that there are from the row `skip` on.
+
+    Each is summed anew, not from the sum before, so that what has left the span leaves no rounding error behind.
+    """
+    rows = tf.shape(values)[1]
+    padded = tf.pad(values, [[0, 0], [span - 1, 0]])[..., None]
+    sums = tf.nn.avg_pool1d(padded, span, 1, "VALID")[..., 0] * span
+    counts = tf.clip_by_value(tf.range(1 - skip, rows + 1 - skip), 1, span)
+    return sums / tf.cast(counts, values.dtype)
+
+
+def _log_root(variance: tf.Tensor) -> tf.Tensor:
+    return tf.math.log(tf.maximum(variance, FLOOR**2)) / 2
+
+
+def _trend(returns: tf.Tensor, usual: tf.Tensor, span: int) -> tf.Tensor:
+    """The return over the last rows, in units of what it usually is."""
+    return tf.clip_by_value(_mean_of_last(returns, span, skip=1) * span**0.5 / usual, -MOST, MOST)
+
+
+def _volume(volume: tf.Tensor) -> tf.Tensor:
+    known = tf.math.is_finite(volume)
+    logarithm = tf.where(known, tf.math.log1p(tf.where(known, volume, 0.0)), 0.0)
+    share = _mean_of_last(tf.cast(known, volume.dtype), VOLUME_SPAN)
+    usual = tf.math.divide_no_nan(_mean_of_last(logarithm, VOLUME_SPAN), share)
+    return tf.where(known, logarithm - usual, 0.0)
+
+
+def _calendar(day: tf.Tensor) -> list[tf.Tensor]:
     """Places on the circles of week and year, and the logarithm of the days since the row before."""
-    week, year = dates.day_of_week.to_numpy() / 7, (dates.day_of_year.to_numpy() - 1) / 365.25
-    times = dates.to_numpy()
-    days = np.diff(times, prepend=times[:1]) / np.timedelta64(1, "D")
-    circles = {"week": week, "year": year}
-    found = {f"{name}_{of.__name__}": of(2 * np.pi * turn) for name, turn in circles.items() for of in (np.sin, np.cos)}
-    return found | {"days_since": np.log(np.maximum(days, 1e-3))}
-
-
-def windows(features: np.ndarray, origins: np.ndarray, window: int) -> np.ndarray:
-    """The features of the rows up to each origin.
-
-    Args:
-        features: float [rows, features].
-        origins: int [origins].
-        window: Rows of a window, the origin's included.
-
-    Returns:
-        The same type [origins, window, features], oldest row first.
-
-    Raises:
-        ValueError: A window begins before the first row, ends after the last, or is not finite.
-    """
-    features, origins = np.asarray(features), np.asarray(origins)
-    if not len(origins):
-        return np.empty((0, window, features.shape[1]), features.dtype)
-    if origins.min() < window - 1 or origins.max() >= len(features):
-        raise ValueError(
-            f"a window of {window} rows ends from {window - 1} to {len(features) - 1}, "
-            f"got origins {origins.min()} to {origins.max()}"
-        )
-    found = sliding_window_view(features, window, axis=0)[origins - window + 1].swapaxes(1, 2)
-    if not np.isfinite(found).all():
-        raise ValueError("a window holds a number that is not finite; leave the rows of the warm-up out")
-    return np.ascontiguousarray(found)
-
-
-def targets(log_prices: np.ndarray, origins: np.ndarray, horizon: int) -> np.ndarray:
-    """What is forecast: cumulative log returns from each origin on.
-
-    Args:
-        log_prices: float [rows].
-        origins: int [origins].
-        horizon: H, how many rows ahead.
-
-    Returns:
-        The same type [origins, H]; at 0 the return of the row after the origin.
-
-    Raises:
-        ValueError: There are fewer rows after an origin.
-    """
-    log_prices, origins = np.asarray(log_prices), np.asarray(origins)
-    if len(origins) and (origins.min() < 0 or origins.max() + horizon >= len(log_prices)):
-        raise ValueError(f"need {horizon} rows after origins up to {origins.max()}, there are {len(log_prices)} in all")
-    return log_prices[origins[:, None] + np.arange(1, horizon + 1)] - log_prices[origins, None]
-
-
-def fit_scaler(features: Sequence[np.ndarray], origins: Sequence[np.ndarray]) -> Scaler:
-    """Fits a scaler on the rows that train's origins know of: none after a ticker's last one.
-
-    Args:
-        features: For each ticker float [rows, features]; rows with NaN, those of the warm-up, do not count.
-        origins: For each int [origins], train's.
-
-    Raises:
-        ValueError: There is no such row.
-    """
-    known = [part[: rows.max() + 1] for part, rows in zip(features, origins, strict=True) if len(rows)]
-    known = np.concatenate([part[np.isfinite(part).all(axis=1)] for part in known]) if known else np.empty((0, 1))
-    if not len(known):
-        raise ValueError("no row to fit a scaler on")
-    fitted = StandardScaler().fit(known)
-    return Scaler(fitted.mean_, fitted.scale_)
+    week = tf.cast((day + 3) % 7, tf.float32) / 7  # 1970-01-01 was a Thursday
+    year = tf.cast(day, tf.float32) % 365.2425 / 365.2425
+    gaps = tf.pad(day[:, 1:] - day[:, :-1], [[0, 0], [1, 0]], constant_values=1)
+    circles = [of(2 * np.pi * turn) for turn in (week, year) for of in (tf.sin, tf.cos)]
+    return [*circles, tf.math.log(tf.cast(tf.maximum(gaps, 1), tf.float32))]

@@ -15,8 +15,6 @@ from shared.errors import InputError, suggestion
 
 TABLE = re.compile(r"\.csv(\.gz)?$", re.IGNORECASE)
 MATRIX = re.compile(r"\.txt(\.gz)?$", re.IGNORECASE)
-SAMPLE_TICKERS = ("IBM",)
-"""Of the packaged sample, where none are named."""
 ADJUSTED = ("Adj Close", "Adjusted Close")
 TICKER = ("Ticker", "Symbol")
 DECLARE = "say --adjusted if its prices are adjusted for splits and dividends, or never had any"
@@ -70,7 +68,7 @@ def read_prices(
         date_column: Where a table has its dates. Case and blanks do not matter, here and in the next.
         value_column: Where a table has its prices; empty for `Adj Close`, or `Close` where that is missing.
         adjusted: Declares that prices are adjusted for splits and dividends, or never had any, where no column says so.
-        tickers: Which to take; empty for all, and for IBM of the sample.
+        tickers: Which to take; empty for all.
         today: The last date there can be; the clock's by default.
 
     Returns:
@@ -90,7 +88,7 @@ def read_prices(
 
 
 def _chosen(source: str, found: list[Prices], tickers: Sequence[str]) -> list[Prices]:
-    wanted = tickers or (SAMPLE_TICKERS if source == sources.SAMPLE else [prices.name for prices in found])
+    wanted = tickers or [prices.name for prices in found]
     by_name = {prices.name: prices for prices in found}
     for name in wanted:
         if name not in by_name:

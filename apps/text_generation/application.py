@@ -166,7 +166,7 @@ class TextGeneration(application.Application[TextGenerationConfig, "Corpus", "Vo
 
         return TextGenerator(trained.model, trained.assets, trained.config.prompt_context)
 
-    def warmup_requests(self) -> Mapping[str, Mapping[str, Any]]:
+    def warmup_requests(self, shapes: Shapes) -> Mapping[str, Mapping[str, Any]]:
         """A short prompt for each signature."""
         from apps.text_generation.serving import warmup_requests
 

@@ -235,7 +235,7 @@ class Translation(application.Application[TranslationConfig, "Corpus", "Translat
 
         return Translator(trained.models, trained.assets, trained.config)
 
-    def warmup_requests(self) -> Mapping[str, Mapping[str, Any]]:
+    def warmup_requests(self, shapes: Shapes) -> Mapping[str, Mapping[str, Any]]:
         """A few sentences for each signature."""
         import numpy as np
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from shared.answers import ask_module
 from shared.application import Application, Trained
 from shared.errors import InputError
 from shared.runs import Run
@@ -45,7 +46,7 @@ def export_run(
     unfinished = folder / f".unfinished-{uuid.uuid4().hex[:8]}"
     try:
         tf.saved_model.save(module, str(unfinished), signatures=dict(module.signatures))
-        write_warmup_requests(unfinished, application.name, application.warmup_requests())
+        write_warmup_requests(unfinished, application.name, application.warmup_requests(ask_module(module).shapes))
         (unfinished / "README.md").write_text(model_card(application, run, others), encoding="utf-8")
         return _rename_to_next_version(unfinished, folder)
     except tf.errors.OpError as error:  # how TensorFlow says that the disk is full

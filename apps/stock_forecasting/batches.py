@@ -1,0 +1,228 @@
+"""Windows of prices with the returns that followed, to learn from and to validate on."""
+
+import dataclasses
+import sys
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+import tensorflow as tf
+import tqdm
+
+from apps.stock_forecasting.config import reported_horizons
+from apps.stock_forecasting.data import Corpus, Origins
+from apps.stock_forecasting.features import FLOOR, REACH, USUAL_SPAN, Group, columns_of, inputs_of
+from apps.stock_forecasting.filtered_simulation import simulate
+from apps.stock_forecasting.metrics import LEVELS
+from apps.stock_forecasting.model import PERCENT
+from apps.stock_forecasting.prices import Prices
+from apps.stock_forecasting.targets import targets
+from shared.application import Datasets
+from shared.errors import InputError
+
+if TYPE_CHECKING:
+    from apps.stock_forecasting.config import StockConfig
+
+EVALUATION_BATCH = 256
+VALIDATION_EVERY = 4
+"""Of validation's rows after each epoch every how many-th is forecast from: returns overlap, so the rest add little."""
+UNKNOWN_SHARE = 0.1
+"""Of examples whose ticker is withheld, so that one that is not known can be answered too."""
+
+Batch = tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]
+
+
+@dataclasses.dataclass(frozen=True)
+class Series:
+    """One ticker, as windows are cut out of it.
+
+    Attributes:
+        number: Of the ticker, from 1.
+        columns: What `inputs_of` names, [rows] each.
+        log_close: float64 [rows].
+        weights: float32 [rows], what a loss counts for: 1 where volatility was 1 % a row, less where it was more.
+    """
+
+    number: int
+    columns: dict[str, np.ndarray]
+    log_close: np.ndarray
+    weights: np.ndarray
+
+
+def series_of(number: int, prices: Prices, groups: tuple[Group, ...], weighting: float) -> Series:
+    """Reads columns and weights of a ticker.
+
+    Raises:
+        InputError: It lacks a column that the features need.
+    """
+    try:
+        columns = columns_of(prices.table, groups)
+    except KeyError as error:
+        missing = "dates" if error.args[0] == "day" else error.args[0]
+        raise InputError(
+            f"{prices.name} has no {missing}; give data that does, or leave it out of --features"
+        ) from None
+    returns = pd.Series(np.diff(prices.log_close, prepend=prices.log_close[0]))
+    usual = np.sqrt((returns**2).rolling(USUAL_SPAN, min_periods=1).mean().to_numpy())
+    return Series(
+        number, columns, prices.log_close, ((np.maximum(usual, FLOOR) * PERCENT) ** -weighting).astype(np.float32)
+    )
+
+
+def windows_of(series: Series, ends: np.ndarray, window: int) -> dict[str, np.ndarray]:
+    """The columns of the rows up to each end, [ends, window], oldest row first, and the ticker's number [ends]."""
+    rows = np.asarray(ends)[:, None] + np.arange(1 - window, 1)
+    columns = {name: column[rows] for name, column in series.columns.items()}
+    return columns | {"ticker": np.full(len(rows), series.number, np.int32)}
+
+
+def stock_datasets(corpus: Corpus, config: "StockConfig") -> Datasets:
+    """Train in segments of every ticker, cut anew each pass; validation from every fourth row.
+
+    Raises:
+        InputError: There are fewer segments than a batch has.
+    """
+    every = [
+        series_of(number, prices, config.features, config.weighting) for number, prices in enumerate(corpus.panel, 1)
+    ]
+    batches = sum(segments_of(rows, config) for rows in corpus.train) // config.batch_size
+    if not batches:
+        raise InputError(
+            f"{corpus.source} gives {sum(map(len, corpus.train)):,} rows to train on, and a batch takes "
+            f"{config.batch_size} segments of {segment_rows(config)}; give more rows, or lower --batch-size or --window"
+        )
+    simulated = simulate_all(every, corpus.train, config)
+    return Datasets(
+        train=lambda first: tf.data.Dataset.from_generator(
+            lambda: train_batches(every, corpus.train, simulated, config, first),
+            output_signature=_signature(config, config.batch_size, training=True),
+        ).prefetch(2),
+        steps_per_pass=batches,
+        validation=validation_dataset(every, corpus.validation, config),
+    )
+
+
+def simulate_all(every: Sequence[Series], origins: Origins, config: "StockConfig") -> list[np.ndarray]:
+    """What the simulation says at every origin, which training would else compute anew in every pass.
+
+    Returns:
+        For each ticker float32 [origins, A, Q], of log returns; A is 0 where the simulation has no share.
+    """
+    horizons = reported_horizons(config.horizon)
+    if not config.simulation:
+        return [np.zeros((len(rows), 0, len(LEVELS)), np.float32) for rows in origins]
+    spec = tf.TensorSpec([None, config.window], tf.float32)
+    call = tf.function(lambda close: simulate(close, horizons, LEVELS), input_signature=[spec])
+    found = []
+    with tqdm.tqdm(total=sum(map(len, origins)), desc="simulating", file=sys.stderr, delay=2, disable=None) as bar:
+        for series, rows in zip(every, origins, strict=True):
+            own = np.empty((len(rows), len(horizons), len(LEVELS)), np.float32)
+            for begin in range(0, len(rows), EVALUATION_BATCH):
+                some = slice(begin, begin + EVALUATION_BATCH)
+                own[some] = call(windows_of(series, rows[some], config.window)["close"]).numpy()
+                bar.update(len(rows[some]))
+            found.append(own)
+    return found
+
+
+def segment_rows(config: "StockConfig") -> int:
+    """Rows of a ticker that one example of training covers."""
+    return max(1, config.read - config.burn_in)
+
+
+def segments_of(rows: np.ndarray, config: "StockConfig") -> int:
+    """How many examples a pass makes of a ticker's origins."""
+    return max(1, len(rows) // segment_rows(config)) if len(rows) else 0
+
+
+def train_batches(
+    every: Sequence[Series], origins: Origins, simulated: Sequence[np.ndarray], config: "StockConfig", first: int
+) -> Iterator[Batch]:
+    """Endless batches from a step on, a function of the step and the seed.
+
+    In a pass the origins of a ticker are divided into segments that begin at a place of their own; an example ends with
+    a segment, and is forecast from every `config.every`-th row of it.
+    """
+    steps = segment_rows(config)
+    batches = sum(segments_of(rows, config) for rows in origins) // config.batch_size
+    turn, skipped = divmod(first, batches)
+    while True:
+        random = np.random.default_rng([config.seed, turn])
+        segments = []
+        for ticker, rows in enumerate(origins):
+            count = segments_of(rows, config)
+            begin = random.integers(max(0, len(rows) - count * steps) + 1)
+            segments += [(ticker, min(begin + steps * (place + 1), len(rows)) - 1) for place in range(count)]
+        random.shuffle(segments)
+        # Drawn for the whole pass at once: a pass that is resumed in its middle has the same numbers.
+        shifts = random.integers(config.every, size=len(segments))
+        withheld = random.random(len(segments)) < UNKNOWN_SHARE
+        for batch in range(skipped, batches):
+            examples = []
+            for i in range(batch * config.batch_size, (batch + 1) * config.batch_size):
+                ticker, end = segments[i]
+                number = 0 if withheld[i] else every[ticker].number
+                parts = every[ticker], origins[ticker], simulated[ticker]
+                examples.append(_example(*parts, end, int(shifts[i]), number, config))
+            yield _stacked(examples)
+        turn, skipped = turn + 1, 0
+
+
+def _example(
+    series: Series, rows: np.ndarray, simulated: np.ndarray, end: int, shift: int, number: int, config: "StockConfig"
+) -> Batch:
+    """The rows up to an origin, with what came after it and after some before it; a row that is none counts nothing."""
+    chosen = end - shift - config.every * np.arange(origins_in(config) - 1, -1, -1)
+    counts = (chosen >= 0).astype(np.float32)
+    chosen = np.maximum(chosen, 0)
+    inputs = {name: each[0] for name, each in windows_of(series, rows[[end]], seen_rows(config)).items()}
+    places = np.maximum(config.read - 1 - (rows[end] - rows[chosen]), 0)
+    inputs |= {"origins": places.astype(np.int32), "ticker": np.int32(number), "simulated": simulated[chosen]}
+    wanted = targets(series.log_close, rows[chosen], config.horizon) * PERCENT
+    return inputs, wanted.astype(np.float32), series.weights[rows[chosen]] * counts
+
+
+def origins_in(config: "StockConfig") -> int:
+    """How many rows of a segment are forecast from."""
+    return max(1, segment_rows(config) // config.every)
+
+
+def seen_rows(config: "StockConfig") -> int:
+    """Rows of an example: what the recurrent layers read, and what the first features of that look back over."""
+    return min(config.window, config.read + REACH - 1)
+
+
+def _stacked(examples: list[Batch]) -> Batch:
+    inputs, wanted, weights = zip(*examples, strict=True)
+    columns = {name: np.stack([each[name] for each in inputs]) for name in inputs[0]}
+    return columns, np.stack(wanted), np.stack(weights)
+
+
+def validation_dataset(every: Sequence[Series], origins: Origins, config: "StockConfig") -> tf.data.Dataset:
+    """Validation in order, seen from the last row of each window, all rows counting the same."""
+    chosen = [rows[::VALIDATION_EVERY] for rows in origins]
+
+    def batches() -> Iterator[Batch]:
+        for series, rows in zip(every, chosen, strict=True):
+            for begin in range(0, len(rows), EVALUATION_BATCH):
+                some = rows[begin : begin + EVALUATION_BATCH]
+                wanted = targets(series.log_close, some[:, None], config.horizon) * PERCENT
+                weights = np.ones((len(some), 1), np.float32)
+                yield windows_of(series, some, config.window), wanted.astype(np.float32), weights
+
+    count = sum(-(-len(rows) // EVALUATION_BATCH) for rows in chosen)
+    dataset = tf.data.Dataset.from_generator(batches, output_signature=_signature(config, None, training=False))
+    return dataset.apply(tf.data.experimental.assert_cardinality(count)).prefetch(2)
+
+
+def _signature(config: "StockConfig", batch: int | None, training: bool) -> tuple:
+    rows, number = (seen_rows(config), origins_in(config)) if training else (config.window, 1)
+    inputs = {name: tf.TensorSpec([batch, rows], dtype) for name, dtype in inputs_of(config.features).items()}
+    inputs["ticker"] = tf.TensorSpec([batch], tf.int32)
+    if training:
+        apart = len(reported_horizons(config.horizon)) if config.simulation else 0
+        inputs["origins"] = tf.TensorSpec([batch, number], tf.int32)
+        inputs["simulated"] = tf.TensorSpec([batch, number, apart, len(LEVELS)], tf.float32)
+    wanted = tf.TensorSpec([batch, number, config.horizon], tf.float32)
+    return inputs, wanted, tf.TensorSpec([batch, number], tf.float32)
