@@ -10,10 +10,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow is first imported
 os.environ.setdefault("COLUMNS", "120")
+hypothesis.settings.register_profile("recur", deadline=None)  # a machine with other work is slow, not wrong
+hypothesis.settings.load_profile("recur")
 
 SPEAKERS = ("MIRA", "OLD TOM", "THE MILLER")
 NAMES = ("the grey cat", "my brother", "a slow river", "the miller's cart", "every lantern", "our neighbour")

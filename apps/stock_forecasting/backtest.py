@@ -2,7 +2,7 @@
 
 import dataclasses
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,27 +20,27 @@ from apps.stock_forecasting.targets import targets
 if TYPE_CHECKING:
     from apps.stock_forecasting.config import StockConfig
 
-Baseline = Callable[[np.ndarray, np.ndarray, int], np.ndarray]
-"""From log prices [rows], origins [n] and H to quantiles of log returns [n, H, Q]."""
+Baseline = Callable[[np.ndarray, np.ndarray, Sequence[int]], np.ndarray]
+"""From log prices [rows], origins [n] and H rows ahead to quantiles of log returns [n, H, Q]."""
 
 BASELINES: Mapping[str, Baseline] = {
-    "last_value": lambda prices, rows, horizon: baselines.last_value(prices, rows, horizon, LEVELS),
-    "drift": lambda prices, rows, horizon: baselines.drift(prices, rows, horizon, LEVELS),
+    "last_value": lambda prices, rows, horizons: baselines.last_value(prices, rows, horizons, LEVELS),
+    "drift": lambda prices, rows, horizons: baselines.drift(prices, rows, horizons, LEVELS),
     **{
-        f"random_walk_{window}": lambda prices, rows, horizon, window=window: baselines.random_walk(
-            prices, rows, horizon, LEVELS, window
+        f"random_walk_{window}": lambda prices, rows, horizons, window=window: baselines.random_walk(
+            prices, rows, horizons, LEVELS, window
         )
         for window in baselines.WINDOWS
     },
     **{
-        f"ewma_{residuals}": lambda prices, rows, horizon, residuals=residuals: volatility.ewma(
-            prices, rows, horizon, LEVELS, residuals
+        f"ewma_{residuals}": lambda prices, rows, horizons, residuals=residuals: volatility.ewma(
+            prices, rows, horizons, LEVELS, residuals
         )
         for residuals in ("normal", "empirical")
     },
     **{
-        f"garch_{residuals}": lambda prices, rows, horizon, residuals=residuals: volatility.garch(
-            prices, rows, horizon, LEVELS, int(rows[0]), residuals
+        f"garch_{residuals}": lambda prices, rows, horizons, residuals=residuals: volatility.garch(
+            prices, rows, horizons, LEVELS, int(rows[0]), residuals
         )
         for residuals in ("normal", "empirical")
     },
@@ -113,15 +113,17 @@ def baseline_forecasts(corpus: Corpus, origins: Origins, horizon: int) -> dict[s
             for prices, rows in zip(corpus.panel, origins, strict=True):
                 bar.update()
                 if len(rows):
-                    parts.append(_forecast(forecast, prices.log_close, rows, horizon))
+                    parts.append(_forecast(forecast, prices.log_close, rows, reported_horizons(horizon)))
             if all(part is not None for part in parts):
                 found[name] = np.concatenate(parts)
     return found
 
 
-def _forecast(forecast: Baseline, log_prices: np.ndarray, rows: np.ndarray, horizon: int) -> np.ndarray | None:
+def _forecast(
+    forecast: Baseline, log_prices: np.ndarray, rows: np.ndarray, horizons: Sequence[int]
+) -> np.ndarray | None:
     try:
-        return at_reported(forecast(log_prices, rows, horizon))
+        return forecast(log_prices, rows, horizons)
     except ValueError:  # too few rows
         return None
 

@@ -20,33 +20,35 @@ TOGETHER = 2_000_000
 """Numbers that are sorted together."""
 
 
-def last_value(log_prices: np.ndarray, origins: np.ndarray, horizon: int, levels: Sequence[float]) -> np.ndarray:
+def last_value(
+    log_prices: np.ndarray, origins: np.ndarray, horizons: Sequence[int], levels: Sequence[float]
+) -> np.ndarray:
     """The last price stays, and is certain.
 
     Args:
         log_prices: float [rows], natural logarithms.
         origins: int [origins], rows to forecast from.
-        horizon: H, how many rows ahead.
+        horizons: H numbers of rows ahead.
         levels: Of the quantiles, rising, in (0, 1).
 
     Returns:
-        float64 [origins, H, levels], quantiles of the log return from the origin's row to each of the H after it.
+        float64 [origins, H, levels], quantiles of the log return from the origin's row to those H after it.
     """
-    return np.zeros((len(origins), horizon, len(levels)))
+    return np.zeros((len(origins), len(horizons), len(levels)))
 
 
-def drift(log_prices: np.ndarray, origins: np.ndarray, horizon: int, levels: Sequence[float]) -> np.ndarray:
+def drift(log_prices: np.ndarray, origins: np.ndarray, horizons: Sequence[int], levels: Sequence[float]) -> np.ndarray:
     """The mean return so far goes on, and is certain: a line from the first price through the last.
 
     Args and returns are those of `last_value`; an origin at the first row has no return so far and gets 0.
     """
     log_prices, origins = np.asarray(log_prices, np.float64), np.asarray(origins)
     mean = (log_prices[origins] - log_prices[0]) / np.maximum(origins, 1)
-    return _certain(mean[:, None] * np.arange(1, horizon + 1), levels)
+    return _certain(mean[:, None] * np.asarray(horizons), levels)
 
 
 def seasonal_naive(
-    log_prices: np.ndarray, origins: np.ndarray, horizon: int, levels: Sequence[float], season: int
+    log_prices: np.ndarray, origins: np.ndarray, horizons: Sequence[int], levels: Sequence[float], season: int
 ) -> np.ndarray:
     """What was a season before comes again, and is certain. It applies where there is one: to loads, not to stocks.
 
@@ -55,7 +57,7 @@ def seasonal_naive(
     Args:
         log_prices: As there.
         origins: As there.
-        horizon: As there.
+        horizons: As there.
         levels: As there.
         season: Rows, at least 1; 1 is the last value.
 
@@ -65,13 +67,13 @@ def seasonal_naive(
     log_prices, origins = np.asarray(log_prices, np.float64), np.asarray(origins)
     if season < 1 or (len(origins) and origins.min() < season - 1):
         raise ValueError(f"need a season of {season} rows up to every origin")
-    steps = np.arange(1, horizon + 1)
+    steps = np.asarray(horizons)
     before = origins[:, None] + steps - season * -(-steps // season)
     return _certain(log_prices[before] - log_prices[origins, None], levels)
 
 
 def random_walk(
-    log_prices: np.ndarray, origins: np.ndarray, horizon: int, levels: Sequence[float], window: int
+    log_prices: np.ndarray, origins: np.ndarray, horizons: Sequence[int], levels: Sequence[float], window: int
 ) -> np.ndarray:
     """Quantiles of the last returns over as many rows: historical simulation.
 
@@ -80,7 +82,7 @@ def random_walk(
     Args:
         log_prices: As there.
         origins: As there.
-        horizon: As there.
+        horizons: As there.
         levels: As there.
         window: How many returns, overlapping, the last of which ends at the origin; fewer where there are not so many.
 
@@ -88,10 +90,10 @@ def random_walk(
         ValueError: There are fewer than 20.
     """
     log_prices, origins = np.asarray(log_prices, np.float64), np.asarray(origins)
-    found = np.empty((len(origins), horizon, len(levels)))
-    for step in range(1, horizon + 1):
+    found = np.empty((len(origins), len(horizons), len(levels)))
+    for place, step in enumerate(horizons):
         returns = log_prices[step:] - log_prices[:-step]
-        found[:, step - 1] = rolling_quantiles(returns, origins - step, window, levels)
+        found[:, place] = rolling_quantiles(returns, origins - step, window, levels)
     return found
 
 
@@ -117,10 +119,18 @@ def rolling_quantiles(values: np.ndarray, ends: np.ndarray, window: int, levels:
     if len(full):
         every = sliding_window_view(values, window)
         for some in np.array_split(full, -(-len(full) * window // TOGETHER)):
-            found[some] = np.quantile(every[ends[some] - window + 1], levels, axis=1).T
+            found[some] = _quantiles_of_sorted(np.sort(every[ends[some] - window + 1], axis=1), levels)
     for row in np.flatnonzero(ends < window - 1):
         found[row] = np.quantile(values[: ends[row] + 1], levels)
     return found
+
+
+def _quantiles_of_sorted(ordered: np.ndarray, levels: Sequence[float]) -> np.ndarray:
+    """Quantiles [n, levels] of rising rows [n, window]: several times as fast as `numpy.quantile`."""
+    places = np.asarray(levels) * (ordered.shape[1] - 1)
+    below = np.floor(places).astype(int)
+    low, high = ordered[:, below], ordered[:, np.minimum(below + 1, ordered.shape[1] - 1)]
+    return low + (places - below) * (high - low)
 
 
 def _certain(forecasts: np.ndarray, levels: Sequence[float]) -> np.ndarray:

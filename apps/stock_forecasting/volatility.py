@@ -81,7 +81,7 @@ class Garch(NamedTuple):
 def ewma(
     log_prices: np.ndarray,
     origins: np.ndarray,
-    horizon: int,
+    horizons: Sequence[int],
     levels: Sequence[float],
     residuals: Residuals = "normal",
     decay: float = DECAY,
@@ -91,13 +91,13 @@ def ewma(
     Args:
         log_prices: float [rows], natural logarithms.
         origins: int [origins], rows to forecast from.
-        horizon: H, how many rows ahead.
+        horizons: H numbers of rows ahead.
         levels: Of the quantiles, rising, in (0, 1).
         residuals: Whether quantiles are the normal distribution's or those of the last 1,000 standardised returns.
         decay: λ, the weight of a row in units of the next one's.
 
     Returns:
-        float64 [origins, H, levels], quantiles of the log return from the origin's row to each of the H after it.
+        float64 [origins, H, levels], quantiles of the log return from the origin's row to those H after it.
 
     Raises:
         ValueError: No return is past; with empirical residuals, fewer than 20.
@@ -105,14 +105,14 @@ def ewma(
     log_prices, origins = np.asarray(log_prices, np.float64), np.asarray(origins)
     squared = pd.Series(np.diff(log_prices, prepend=np.nan) ** 2)
     variance = squared.ewm(alpha=1 - decay).mean().to_numpy()  # weights that add up to 1 from the first return on
-    cumulative = variance[:, None] * np.arange(1, horizon + 1)
-    return _quantiles(log_prices, np.zeros(horizon), cumulative, origins, levels, residuals)
+    cumulative = variance[:, None] * np.asarray(horizons)
+    return _quantiles(log_prices, np.zeros(len(horizons)), cumulative, origins, horizons, levels, residuals)
 
 
 def garch(
     log_prices: np.ndarray,
     origins: np.ndarray,
-    horizon: int,
+    horizons: Sequence[int],
     levels: Sequence[float],
     fit_to: int,
     residuals: Residuals = "normal",
@@ -123,7 +123,7 @@ def garch(
     Args:
         log_prices: As `ewma` has it, like the three that follow.
         origins: As there, rising.
-        horizon: As there.
+        horizons: As there.
         levels: As there.
         fit_to: The last row to fit on.
         residuals: As there.
@@ -137,19 +137,19 @@ def garch(
     """
     log_prices, origins = np.asarray(log_prices, np.float64), np.asarray(origins)
     if not len(origins):
-        return np.empty((0, horizon, len(levels)))
+        return np.empty((0, len(horizons), len(levels)))
     if fit_to > origins[0]:
         raise ValueError(f"the fit must not see rows after the first origin {origins[0]}, got {fit_to}")
     returns = np.diff(log_prices)
     block = (origins - origins[0]) // refit_every if refit_every else np.zeros(len(origins), np.int64)
-    found = np.empty((len(origins), horizon, len(levels)))
+    found = np.empty((len(origins), len(horizons), len(levels)))
     for number in np.unique(block):
         rows = np.flatnonzero(block == number)
         fitted = fit_garch(returns[: origins[rows[0]] if number else fit_to])
         variance = np.concatenate([[fitted.start], fitted.variances(returns)])
-        means = fitted.mean * np.arange(1, horizon + 1)
-        cumulative = fitted.cumulative(variance, horizon)
-        found[rows] = _quantiles(log_prices, means, cumulative, origins[rows], levels, residuals)
+        means = fitted.mean * np.asarray(horizons)
+        cumulative = fitted.cumulative(variance, max(horizons))[:, np.asarray(horizons) - 1]
+        found[rows] = _quantiles(log_prices, means, cumulative, origins[rows], horizons, levels, residuals)
     return found
 
 
@@ -177,6 +177,7 @@ def _quantiles(
     means: np.ndarray,
     variances: np.ndarray,
     origins: np.ndarray,
+    horizons: Sequence[int],
     levels: Sequence[float],
     residuals: Residuals,
 ) -> np.ndarray:
@@ -188,8 +189,8 @@ def _quantiles(
         standard = np.broadcast_to(scipy.stats.norm.ppf(levels), (len(origins), len(means), len(levels)))
     else:
         standard = np.empty((len(origins), len(means), len(levels)))
-        for step, mean in enumerate(means, start=1):
+        for place, (step, mean) in enumerate(zip(horizons, means, strict=True)):
             # From the second row on: the first has no return, so no variance.
-            past = (log_prices[1 + step :] - log_prices[1:-step] - mean) / deviations[1:-step, step - 1]
-            standard[:, step - 1] = rolling_quantiles(past, origins - step - 1, RESIDUAL_WINDOW, levels)
+            past = (log_prices[1 + step :] - log_prices[1:-step] - mean) / deviations[1:-step, place]
+            standard[:, place] = rolling_quantiles(past, origins - step - 1, RESIDUAL_WINDOW, levels)
     return means[:, None] + standard * deviations[origins][..., None]
