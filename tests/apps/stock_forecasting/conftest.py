@@ -1,10 +1,13 @@
 """Made-up prices for several test modules."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+
+from tests.conftest import MadeOnce
 
 MakeTable = Callable[..., pd.DataFrame]
 
@@ -28,3 +31,46 @@ def make_table() -> MakeTable:
         return pd.DataFrame(table, index=index)[list(columns)]
 
     return make
+
+
+FLAGS = (
+    "--preset quick --window 96 --read 64 --burn-in 32 --horizon 5 --units 4 --batch-size 4 --epochs 2 "
+    "--steps-per-epoch 3 --warmup-steps 1 --test-fraction 0.2 --validation-fraction 0.2 --learning-rate 0.01"
+)
+
+
+@pytest.fixture(scope="session")
+def tiny_flags() -> list[str]:
+    """The settings of the tiny run, as words of a command line."""
+    return FLAGS.split()
+
+
+def write_prices(folder: Path, make_table: MakeTable, rows: int = 600) -> Path:
+    """A folder with files of two tickers, AAA and BBB, in Yahoo Finance's form."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for seed, name in enumerate(("AAA", "BBB")):
+        table = make_table(rows, seed)
+        yahoo = table.rename(columns={"high": "High", "low": "Low", "close": "Close", "volume": "Volume"})
+        yahoo.insert(0, "Open", yahoo["Close"])
+        yahoo["Adj Close"] = yahoo["Close"]
+        yahoo.rename_axis("Date").to_csv(folder / f"{name}.csv")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_prices(made_once: MadeOnce, make_table: MakeTable) -> Path:
+    """That folder."""
+    return made_once("tiny-prices", lambda folder: write_prices(folder / "prices", make_table)) / "prices"
+
+
+@pytest.fixture(scope="session")
+def tiny_stock_run(made_once: MadeOnce, tiny_prices: Path) -> Path:
+    """The folder of a finished run on them. Do not write to it."""
+    from apps.stock_forecasting.application import APPLICATION
+    from shared.cli import main
+
+    def train(folder: Path) -> None:
+        words = ["train", "--data", str(tiny_prices), *FLAGS.split(), "--out", str(folder / "run"), "--debug"]
+        assert main(APPLICATION, words) == 0
+
+    return made_once("tiny-stock-run", train) / "run"
