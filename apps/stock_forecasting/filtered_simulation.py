@@ -53,10 +53,11 @@ def _variances(returns: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """The long-run variance [N, 1], and at each row that of the next one [N, rows]: ω + α r² + β σ², unrolled."""
     squared = tf.maximum(returns**2, FLOOR**2)
     long_run = tf.reduce_mean(squared, axis=1, keepdims=True)
-    weights = BETA ** np.arange(TAPS)
-    there_are = np.cumsum(np.resize(np.concatenate([weights, np.zeros(returns.shape[1])]), returns.shape[1]))
-    padded = tf.pad(squared, [[0, 0], [TAPS - 1, 0]])[..., None]
-    sums = tf.nn.conv1d(padded, tf.constant(weights[::-1, None, None], returns.dtype), 1, "VALID")[..., 0]
+    rows, sums, taps = returns.shape[1], squared, 1
+    there_are = np.cumsum(np.where(np.arange(rows) < TAPS, BETA ** np.arange(float(rows)), 0))
+    while taps < TAPS:  # a sum of twice as many rows is that of the last ones and, weighed, of those before
+        sums += BETA**taps * tf.pad(sums, [[0, 0], [taps, 0]])[:, :rows]
+        taps *= 2
     share = ALPHA / (1 - BETA)
     return long_run, (1 - share) * long_run + share * sums / tf.constant(there_are, returns.dtype)
 

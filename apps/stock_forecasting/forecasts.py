@@ -116,7 +116,7 @@ def dates_ahead(index: pd.Index, horizon: int) -> pd.Index:
     if not isinstance(index, pd.DatetimeIndex):
         return pd.RangeIndex(index[-1] + 1, index[-1] + 1 + horizon)
     step = pd.Series(index).diff().median()
-    if step == pd.Timedelta(days=1) and (index.dayofweek < 5).all():
+    if step == pd.Timedelta(days=1) and (index.day_of_week < 5).all():
         return pd.bdate_range(index[-1] + pd.offsets.BDay(), periods=horizon)
     return pd.DatetimeIndex([index[-1] + step * ahead for ahead in range(1, horizon + 1)])
 

@@ -1,0 +1,175 @@
+"""What is served: prices in, prices out, the same answer everywhere, and never a plausible number for bad input."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from apps.stock_forecasting.application import APPLICATION, ForecastOptions
+from apps.stock_forecasting.backtest import at_reported, forecast_all, outcomes
+from apps.stock_forecasting.config import StockConfig
+from apps.stock_forecasting.conformal import apply_conformal
+from apps.stock_forecasting.data import read_corpus
+from apps.stock_forecasting.model import PERCENT
+from apps.stock_forecasting.serving import StockForecaster
+from shared import loading
+from shared.answers import answers, ask_module, ask_saved_model
+from shared.application import Trained
+from shared.runs import open_run
+from shared.serving.export import export_run
+from shared.serving.native import NativeSavedModel
+
+
+@pytest.fixture(scope="module")
+def run(tiny_stock_run):
+    return open_run(APPLICATION.name, str(tiny_stock_run))
+
+
+@pytest.fixture(scope="module")
+def trained(run):
+    return loading.load(APPLICATION, run)
+
+
+@pytest.fixture(scope="module")
+def module(trained):
+    return APPLICATION.serving_module(trained)
+
+
+@pytest.fixture(scope="module")
+def exported(run, trained, tmp_path_factory):
+    return export_run(APPLICATION, run, trained, tmp_path_factory.mktemp("saved_models"))
+
+
+@pytest.fixture(scope="module")
+def close(make_table):
+    return np.stack([make_table(96, seed)["close"] for seed in range(5)]).astype(np.float32)
+
+
+def quantiles(module, close):
+    return module.signatures["serving_default"](tf.constant(close, tf.float32))["quantiles"].numpy()
+
+
+def test_shape_order_and_unit(module, close):
+    found = quantiles(module, close)
+    assert found.shape == (5, 5, 21)
+    assert found.dtype == np.float32
+    assert (np.diff(found, axis=-1) >= 0).all()
+    assert (found > 0).all()
+    assert (found[:, 0, 0] < close[:, -1]).all()
+    assert (close[:, -1] < found[:, 0, -1]).all()
+    width = found[..., -1] / found[..., 0]
+    assert (np.diff(width, axis=1) > 0).all(), "what is further ahead is less sure"
+
+
+@pytest.mark.parametrize("factor", [1e-2, 1e3])
+def test_the_level_of_prices_goes_out_and_comes_back(module, close, factor):
+    np.testing.assert_allclose(quantiles(module, close * factor), quantiles(module, close) * factor, rtol=1e-4)
+
+
+def test_a_row_does_not_depend_on_its_batch_mates(module, close):
+    alone = np.concatenate([quantiles(module, row[None]) for row in close])
+    np.testing.assert_allclose(quantiles(module, close), alone, rtol=1e-5)
+    assert quantiles(module, close[:0]).shape == (0, 5, 21)
+
+
+@settings(max_examples=15)
+@given(st.integers(0, 95), st.sampled_from([np.nan, np.inf, -np.inf, 0.0, -3.0]))
+def test_a_number_that_is_no_price_is_answered_with_nan(module, close, place, wrong):
+    bad = close.copy()
+    bad[2, place] = wrong
+    found = quantiles(module, bad)
+    assert np.isnan(found[2]).all()
+    good = [0, 1, 3, 4]
+    np.testing.assert_allclose(found[good], quantiles(module, close)[good], rtol=1e-5)
+
+
+def test_prices_at_the_ends_of_float32_are_answered_or_nan(module):
+    for price in (1e-38, 1e38):
+        found = quantiles(module, np.full((1, 96), price, np.float32))
+        assert np.isnan(found).all() or np.isfinite(found).all()
+
+
+def test_predict_export_and_cpp_loader_give_the_same_forecast(module, exported, tiny_prices):
+    paths = [str(path) for path in sorted(tiny_prices.glob("*.csv"))]
+    predicted = list(answers(APPLICATION, ask_module(module), paths, ForecastOptions()))
+    with NativeSavedModel(exported) as saved_model:
+        served = list(answers(APPLICATION, ask_saved_model(saved_model), paths, ForecastOptions()))
+    for mine, theirs in zip(predicted, served, strict=True):
+        assert mine.keys() == theirs.keys()
+        for name, value in mine.items():
+            same = np.allclose(value, theirs[name], rtol=1e-6) if "_" in name and "last_d" not in name else True
+            assert same, name
+    assert [each["ticker"] for each in predicted] == ["AAA", "BBB"]
+    assert (exported / "assets.extra/tf_serving_warmup_requests").exists()
+
+
+def test_the_calibration_in_graph_is_that_of_the_backtest(trained, module, tiny_prices):
+    corpus = read_corpus(str(tiny_prices), 96, 5, 0.2, 0.2)
+    every = forecast_all(module, corpus, corpus.test, trained.config)
+    in_graph = module.calibrated((PERCENT * every).astype(np.float32)).numpy() / PERCENT
+    wanted = apply_conformal(at_reported(every), trained.assets.scores)
+    np.testing.assert_allclose(at_reported(in_graph), wanted, rtol=1e-3, atol=1e-6)
+    assert np.abs(at_reported(in_graph) - at_reported(every)).max() > 1e-5
+    assert len(outcomes(corpus, corpus.test, 5).dates) == len(every)
+
+
+def test_more_columns_and_tickers_make_a_panel(trained, close):
+    config = dataclasses.replace(trained.config, features=("range", "volume", "calendar"), ticker_units=3)
+    assets = dataclasses.replace(trained.assets, mean=(), variance=())
+    module = StockForecaster(APPLICATION.build(config, assets), assets, config)
+    assert list(module.signatures) == ["panel"]
+    inputs = {"close": close, "high": close * 1.01, "low": close * 0.99, "volume": close * 0 + 1000}
+    inputs["day"] = np.tile(np.arange(96, dtype=np.int32), (5, 1))
+    inputs["ticker"] = np.array([b"AAA", b"BBB", b"AAA", b"never seen", b""], dtype=object)
+    found = ask_module(module).ask("panel", inputs)["quantiles"]
+    assert np.isfinite(found).all()
+    other = ask_module(module).ask("panel", inputs | {"ticker": inputs["ticker"][[1, 1, 0, 4, 3]]})["quantiles"]
+    changed = ~np.isclose(found, other, rtol=1e-6).all(axis=(1, 2))
+    assert changed.tolist() == [True, False, False, False, False], "unknown tickers are one and the same"
+    missing = ask_module(module).ask("panel", inputs | {"high": close * np.nan, "volume": close * np.nan})
+    assert np.isfinite(missing["quantiles"]).all()
+
+
+def test_a_tiny_set_can_be_learnt_by_heart():
+    """Windows that say which way the price will go: the loss falls far below what it was."""
+    from apps.stock_forecasting.objective import PinballLoss
+
+    config = StockConfig(window=64, read=64, horizon=2, units=16, members=1, simulation=0.0, dropout=0.0)
+    model = APPLICATION.build(config, dataclasses.replace(_no_assets()))
+    random = np.random.default_rng(0)
+    signs = random.choice([-1, 1], 16)
+    steps = random.normal(0, 0.01, (16, 64))
+    steps[:, -1] = 0.02 * signs
+    close = np.exp(np.cumsum(steps, axis=1)).astype(np.float32)
+    wanted = (2.0 * signs[:, None, None] * np.array([1, 2])[None, None]).astype(np.float32)
+    loss = PinballLoss()
+    before = float(loss(wanted, model({"close": close}, training=True)))
+    optimizer = tf.keras.optimizers.Adam(0.02)
+    optimizer.build(model.trainable_variables)
+
+    @tf.function
+    def step():
+        with tf.GradientTape() as tape:
+            value = loss(wanted, model({"close": tf.constant(close)}, training=True))
+        optimizer.apply_gradients(
+            zip(tape.gradient(value, model.trainable_variables), model.trainable_variables, strict=True)
+        )
+
+    for _ in range(120):
+        step()
+    assert float(loss(wanted, model({"close": close}, training=True))) < before / 5
+
+
+def _no_assets():
+    from apps.stock_forecasting.assets import StockAssets
+
+    return StockAssets(("AAA",), (), ())
+
+
+def test_trained_is_read_back(trained):
+    assert isinstance(trained, Trained)
+    assert trained.assets.scores is not None
+    assert trained.assets.tickers == ("AAA", "BBB")
