@@ -52,6 +52,7 @@ class StockForecasting(application.Application[StockConfig, "Corpus", "StockAsse
 
     def read(self, source: str, config: StockConfig) -> "Corpus":
         """Reads and checks prices, and divides them by time."""
+        from apps.stock_forecasting.batches import steps_per_pass
         from apps.stock_forecasting.data import read_corpus
         from shared.loading import note
 
@@ -71,6 +72,7 @@ class StockForecasting(application.Application[StockConfig, "Corpus", "StockAsse
             config.adjusted,
             config.tickers,
         )
+        steps_per_pass(corpus, config)  # refuses before anything is written
         for line in corpus.notes:
             note(line)
         return corpus

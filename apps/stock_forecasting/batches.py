@@ -78,29 +78,34 @@ def windows_of(series: Series, ends: np.ndarray, window: int) -> dict[str, np.nd
 
 
 def stock_datasets(corpus: Corpus, config: "StockConfig") -> Datasets:
-    """Train in segments of every ticker, cut anew each pass; validation from every fourth row.
-
-    Raises:
-        InputError: There are fewer segments than a batch has.
-    """
+    """Train in segments of every ticker, cut anew each pass; validation from every fourth row."""
     every = [
         series_of(number, prices, config.features, config.weighting) for number, prices in enumerate(corpus.panel, 1)
     ]
-    batches = sum(segments_of(rows, config) for rows in corpus.train) // config.batch_size
-    if not batches:
-        raise InputError(
-            f"{corpus.source} gives {sum(map(len, corpus.train)):,} rows to train on, and a batch takes "
-            f"{config.batch_size} segments of {segment_rows(config)}; give more rows, or lower --batch-size or --window"
-        )
     simulated = simulate_all(every, corpus.train, config)
     return Datasets(
         train=lambda first: tf.data.Dataset.from_generator(
             lambda: train_batches(every, corpus.train, simulated, config, first),
             output_signature=_signature(config, config.batch_size, training=True),
         ).prefetch(2),
-        steps_per_pass=batches,
+        steps_per_pass=steps_per_pass(corpus, config),
         validation=validation_dataset(every, corpus.validation, config),
     )
+
+
+def steps_per_pass(corpus: Corpus, config: "StockConfig") -> int:
+    """Batches in one pass over train.
+
+    Raises:
+        InputError: There are fewer segments than a batch has.
+    """
+    batches = sum(segments_of(rows, config) for rows in corpus.train) // config.batch_size
+    if not batches:
+        raise InputError(
+            f"{corpus.source} gives {sum(map(len, corpus.train)):,} rows to train on, and a batch takes "
+            f"{config.batch_size} segments of {segment_rows(config)}; give more rows, or lower --batch-size or --window"
+        )
+    return batches
 
 
 def simulate_all(every: Sequence[Series], origins: Origins, config: "StockConfig") -> list[np.ndarray]:

@@ -85,6 +85,6 @@ PRESETS: Mapping[PresetName, StockConfig] = {
         members=1,
         ema_momentum=0.9,
     ),
-    "default": StockConfig(epochs=8, batch_size=32, learning_rate=3e-3, warmup_steps=50, ema_momentum=0.99),
-    "best": StockConfig(epochs=8, batch_size=32, learning_rate=3e-3, warmup_steps=50, ema_momentum=0.99, members=10),
+    "default": StockConfig(epochs=12, batch_size=32, learning_rate=3e-3, warmup_steps=50, ema_momentum=0.99),
+    "best": StockConfig(epochs=12, batch_size=32, learning_rate=3e-3, warmup_steps=50, ema_momentum=0.99, members=10),
 }

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from apps.stock_forecasting import rules
+from apps.stock_forecasting import rules, yahoo
 from apps.stock_forecasting.tables import column_named, numbers, read_matrix, read_table, required_column, times
 from shared import sources
 from shared.errors import InputError, suggestion
@@ -64,7 +64,7 @@ def read_prices(
     Args:
         source: `sample`, a CSV file with a header (Yahoo Finance's, or any with dates and values; several tickers where
             it has a column `Ticker`), a folder of such files, or a matrix of positive numbers without a header (`.txt`,
-            a column a series). Files may end in `.gz`.
+            a column a series). Files may end in `.gz`. `yahoo:MSFT,IBM` asks Yahoo Finance.
         date_column: Where a table has its dates. Case and blanks do not matter, here and in the next.
         value_column: Where a table has its prices; empty for `Adj Close`, or `Close` where that is missing.
         adjusted: Declares that prices are adjusted for splits and dividends, or never had any, where no column says so.
@@ -102,6 +102,9 @@ def _tables(source: str) -> Iterator[tuple[Path, str, pd.DataFrame | np.ndarray]
     if source == sources.SAMPLE:
         (path,) = sources.packaged_files("bokeh_sampledata", "_data/stocks.csv.gz")
         yield from _by_ticker(path)
+        return
+    if source.startswith(yahoo.PREFIX):
+        yield from ((Path(source), name, table) for name, table in yahoo.download(source))
         return
     path = _existing(source)
     if not path.is_dir():

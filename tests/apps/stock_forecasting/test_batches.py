@@ -7,7 +7,7 @@ import pytest
 
 from apps.stock_forecasting import batches
 from apps.stock_forecasting.application import APPLICATION
-from apps.stock_forecasting.batches import series_of, simulate_all, stock_datasets, train_batches
+from apps.stock_forecasting.batches import series_of, simulate_all, steps_per_pass, train_batches
 from apps.stock_forecasting.config import StockConfig
 from apps.stock_forecasting.data import read_corpus
 from apps.stock_forecasting.filtered_simulation import simulate
@@ -98,7 +98,7 @@ def test_validation_is_seen_from_its_last_row(corpus):
 
 def test_too_few_rows_for_a_batch(corpus):
     with pytest.raises(InputError, match="a batch takes 500 segments of 32"):
-        stock_datasets(corpus, dataclasses.replace(CONFIG, batch_size=500))
+        steps_per_pass(corpus, dataclasses.replace(CONFIG, batch_size=500))
 
 
 def test_a_column_that_features_need(corpus):
