@@ -14,7 +14,7 @@ ADJECTIVES = {"red": "ruba", "small": "pika", "old": "viela", "quiet": "kaluma"}
 VERBS = {"sees": "vida", "follows": "seka", "hears": "odia", "finds": "trova"}
 FLAGS = (
     "--preset quick --decoder conditional --source en --target xx --units 32 --embedding-units 32 --subwords bpe "
-    "--vocabulary-size 150 --batch-tokens 256 --learning-rate 0.01 --warmup-steps 10 --epochs 4 --steps-per-epoch 40 "
+    "--vocabulary-size 150 --batch-tokens 256 --learning-rate 0.01 --warmup-steps 10 --epochs 2 --steps-per-epoch 80 "
     "--label-smoothing 0 --embedding-dropout 0 --context-dropout 0 --output-dropout 0 --ema-momentum 0.9"
 )
 

@@ -86,7 +86,7 @@ def test_damaged_subwords_are_refused(translation, tiny_translation_run):
 
 def test_an_ensemble_is_measured_and_answers_as_one(translation, tiny_pairs, tiny_flags, tiny_translation_run):
     run = Path(shutil.copytree(tiny_translation_run, "run"))
-    short = ["--seed", "1", "--epochs", "1", "--units", "16", "--out", "other"]
+    short = ["--seed", "1", "--epochs", "1", "--steps-per-epoch", "20", "--units", "16", "--out", "other"]
     assert translation("train", "--data", tiny_pairs, *tiny_flags, *short).status == 0
     answer = translation("evaluate", "run", "--json", "--ensemble", "other", "run")
     assert answer.status == 0
