@@ -17,7 +17,8 @@ WORDS = {
 }
 FLAGS = (  # of a review 32 words are read, so that recurrent layers are compiled for one length
     "--preset quick --units 8 --embedding-units 8 --batch-size 8 --longest 32 --learning-rate 0.02 --warmup-steps 5 "
-    "--epochs 6 --pretraining-steps 10 --pretraining-batch-size 4 --pretraining-window 8 --sampled 20"
+    "--epochs 2 --steps-per-epoch 32 --pretraining-steps 10 --pretraining-batch-size 4 --pretraining-window 8 "
+    "--sampled 20"
 )
 
 
