@@ -1,5 +1,6 @@
 """Training that was stopped, in whatever way, ends with the weights of training that was not."""
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -8,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import keras
@@ -28,7 +30,6 @@ STEPS, EPOCHS = 40, 2
 FLAGS = {
     "--preset": "quick",
     "--units": "24",
-    "--layers": "2",
     "--embedding-units": "8",
     "--batch-size": "4",
     "--window": "16",
@@ -40,10 +41,7 @@ FLAGS = {
 }
 
 
-def start(*words: str, file_size_limit: int | None = None) -> subprocess.Popen:
-    def limit() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (file_size_limit, file_size_limit))
-
+def start(*words: str) -> subprocess.Popen:
     return subprocess.Popen(
         [sys.executable, "-m", "apps.text_generation", "train", *words],
         stdout=subprocess.PIPE,
@@ -51,8 +49,18 @@ def start(*words: str, file_size_limit: int | None = None) -> subprocess.Popen:
         text=True,
         cwd=Path(__file__).parents[2],
         env={**os.environ, "PYTHONWARNINGS": "ignore"},
-        preexec_fn=limit if file_size_limit else None,
     )
+
+
+@contextlib.contextmanager
+def full_disk(size: int) -> Iterator[None]:
+    """A file ends at this many bytes."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
 def finish(process: subprocess.Popen) -> tuple[int, str]:
@@ -92,7 +100,9 @@ def wait_until_writing(process: subprocess.Popen, run: Run) -> None:
 
 
 @pytest.mark.slow
-def test_stopped_by_interrupt_kill_and_full_disk_equals_never_stopped(tiny_text: Path, tmp_path: Path) -> None:
+def test_stopped_by_interrupt_kill_and_full_disk_equals_never_stopped(
+    tiny_text: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
     flags = [word for pair in FLAGS.items() for word in pair]
     whole, broken = Run(tmp_path / "whole"), Run(tmp_path / "broken")
     assert main(APPLICATION, ["train", "--data", str(tiny_text), *flags, "--out", str(whole.path)]) == 0
@@ -107,7 +117,10 @@ def test_stopped_by_interrupt_kill_and_full_disk_equals_never_stopped(tiny_text:
     assert "Traceback" not in errors
 
     before = checkpoint(broken)
-    status, errors = finish(start("--resume", str(broken.path), file_size_limit=10_000))
+    capsys.readouterr()
+    with full_disk(10_000):
+        status = main(APPLICATION, ["train", "--resume", str(broken.path)])
+    errors = capsys.readouterr().err
     assert status == 1, errors
     assert errors.splitlines()[-1].startswith("error: ")
     assert "Traceback" not in errors
