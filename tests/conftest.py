@@ -2,11 +2,12 @@
 
 import dataclasses
 import fcntl
+import gc
 import io
 import os
 import random
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Modules with a slow test come first, so that no process is still busy with one when the others are done."""
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: item.path not in slow)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _what_a_module_leaves_is_not_looked_through() -> Iterator[None]:
+    """Keeps the garbage collector from the traced graphs that modules leave, which it would look through every time."""
+    yield
+    gc.collect()
+    gc.freeze()
 
 
 MadeOnce = Callable[[str, Callable[[Path], object]], Path]
