@@ -192,7 +192,8 @@ def test_an_exported_explanation_answers_for_any_batch_and_length(tmp_path):
     def explain(inputs, mask):
         return integrated_gradients(network.logit, inputs, tf.zeros(E), mask, context=(mask,), at_once=8)._asdict()
 
-    tf.saved_model.save(network, tmp_path, signatures={"explain": explain})
+    options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)  # as `shared.serving.export` does
+    tf.saved_model.save(network, tmp_path, signatures={"explain": explain}, options=options)
     served = tf.saved_model.load(os.fspath(tmp_path)).signatures["explain"]
     for rows, steps in ((1, 5), (3, 7)):
         inputs, mask = normal(rows, steps, E, seed=steps), tf.sequence_mask([steps] * rows, steps)
