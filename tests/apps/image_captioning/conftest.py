@@ -63,7 +63,7 @@ def translucent(photograph) -> PIL.Image.Image:
 
 FLAGS = (
     "--preset quick --minimum-count 1 --units 32 --embedding-units 16 --batch-size 8 --learning-rate 0.01 "
-    "--warmup-steps 5 --epochs 3 --steps-per-epoch 30 --label-smoothing 0 --embedding-dropout 0 --context-dropout 0.1 "
+    "--warmup-steps 5 --epochs 2 --steps-per-epoch 45 --label-smoothing 0 --embedding-dropout 0 --context-dropout 0.1 "
     "--output-dropout 0 --ema-momentum 0.9 --attention-penalty 0.1 --beam-width 3"
 )
 COLOURS = {"red": "#d01010", "green": "#109030", "blue": "#1040d0"}

@@ -40,7 +40,7 @@ def test_stopped_and_resumed_equals_never_stopped(
 
     def save_and_stop(trainer):
         save(trainer)
-        if trainer.progress.step == 60:
+        if trainer.progress.step == 45:
             raise KeyboardInterrupt
 
     monkeypatch.setattr(training.Trainer, "save_checkpoint", save_and_stop)

@@ -145,7 +145,7 @@ def test_a_run_goes_from_cross_entropy_to_self_critical_training(image_captionin
     assert image_captioning("train", "--data", squares, *tiny_flags, *REFINED, *shorter).status == 0
     record = json.loads(Path("run/config.json").read_text())
     assert set(record["stages"]) == {"cross_entropy"}
-    assert len(Path("run/stages/cross_entropy/history.csv").read_text().splitlines()) == 1 + 3
+    assert len(Path("run/stages/cross_entropy/history.csv").read_text().splitlines()) == 1 + 2
     assert len(Path("run/history.csv").read_text().splitlines()) == 1 + 2
     model = keras.saving.load_model("run/model.keras")
     assert type(model) is CaptioningModel
