@@ -4,16 +4,19 @@ import dataclasses
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
+from pydantic import Field
 
 import apps
 from shared.cli import guarded, import_late
+from shared.config import Positive, Size, checked
 from shared.errors import InputError
 from shared.usage import first_word, parse
 
 PROGRAM = "python -m apps"
+Port = Annotated[int, Field(ge=0, lt=1 << 16)]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,11 +55,50 @@ class Diagnose:
     """Show the traceback of an error."""
 
 
-COMMANDS = {"demo": Demo, "runs": Runs, "diagnose": Diagnose}
+@dataclasses.dataclass(frozen=True)
+class Serve:
+    """Serve exported models by REST and gRPC, with TensorFlow Serving or with a development server."""
+
+    models: Path = Path("saved_models")
+    """Folder of the exports; its models.config and batching_parameters.txt are used where they are."""
+    rest_port: Port = 8501
+    """Port of HTTP; 0 takes any that is free (development server)."""
+    grpc_port: Port = 8500
+    """Port of gRPC."""
+    host: str = "127.0.0.1"
+    """Address to listen at; 0.0.0.0 for all."""
+    server: Literal["auto", "binary", "docker", "development"] = "auto"
+    """What serves: tensorflow_model_server, its container, or the development server; auto takes the first there is."""
+    image: str = "tensorflow/serving:latest"
+    """Image of the container."""
+    config: Path | None = None
+    """Which models are served (a ModelServerConfig as text); models.config in the folder by default."""
+    batching: bool = True
+    """Put requests that wait together into batches."""
+    batching_parameters: Path | None = None
+    """How; batching_parameters.txt in the folder by default."""
+    poll_seconds: Positive = 1.0
+    """How often to look for new versions."""
+    request_seconds: Positive = 30.0
+    """In which a model must answer a REST request."""
+    client_seconds: Positive = 60.0
+    """In which a client must have sent its request (development server)."""
+    drain_seconds: Positive = 30.0
+    """In which requests may finish after SIGTERM (development server)."""
+    max_body_mb: Positive = 32.0
+    """Largest request (development server)."""
+    max_waiting: Size = 1000
+    """Requests that may wait for a signature with --no-batching (development server)."""
+    debug: bool = False
+    """Show the traceback of an error."""
+
+
+COMMANDS = {"demo": Demo, "runs": Runs, "diagnose": Diagnose, "serve": Serve}
 OVERVIEW = (
     Annotated[Demo, tyro.conf.subcommand("demo")]
     | Annotated[Runs, tyro.conf.subcommand("runs")]
     | Annotated[Diagnose, tyro.conf.subcommand("diagnose")]
+    | Annotated[Serve, tyro.conf.subcommand("serve")]
 )
 
 
@@ -87,9 +129,30 @@ def _dispatch(words: list[str]) -> None:
     elif isinstance(command, Diagnose):
         diagnosis = import_late("shared.diagnose")
         diagnosis.show_diagnosis(diagnosis.find_run(applications, command.run), as_json=command.json)
+    elif isinstance(command, Serve):
+        _serve(checked(command))
     else:
         chosen = apps.choose([command.name] if command.name else [])
         import_late("shared.overview").show_runs(chosen, as_json=command.json)
+
+
+def _serve(command: Serve) -> None:
+    settings = import_late("shared.serving.server.development_server").ServerSettings(
+        models=command.models,
+        host=command.host,
+        rest_port=command.rest_port,
+        grpc_port=command.grpc_port,
+        config_file=command.config,
+        batching=command.batching,
+        batching_file=command.batching_parameters,
+        poll_seconds=command.poll_seconds,
+        most_waiting=command.max_waiting,
+        largest_body=round(command.max_body_mb * (1 << 20)),
+        client_seconds=command.client_seconds,
+        request_seconds=command.request_seconds,
+        drain_seconds=command.drain_seconds,
+    )
+    import_late("shared.serving.server.serve").serve(settings, command.server, command.image)
 
 
 if __name__ == "__main__":

@@ -28,7 +28,15 @@ _NUMBERS = {np.dtype(dtype): number for number, dtype in _DTYPES.items()}
 
 
 class NativeError(RuntimeError):
-    """TensorFlow could not load or run a SavedModel; the message is TensorFlow's own."""
+    """TensorFlow could not load or run a SavedModel; the message is TensorFlow's own.
+
+    Attributes:
+        code: TensorFlow's number of the kind of error (3 a bad argument, 15 damaged data), the same as gRPC's.
+    """
+
+    def __init__(self, message: str, code: int):
+        super().__init__(message)
+        self.code = code
 
 
 class Signature(NamedTuple):
@@ -61,7 +69,7 @@ def _tensorflow() -> ctypes.CDLL:
     folder, text = (Path(spec.origin).parent if spec and spec.origin else None for spec in specs)
     libraries = list(folder.glob("libtensorflow_cc.*")) if folder else []
     if not libraries:
-        raise NativeError("no libtensorflow_cc: install the `tensorflow` wheel for Linux or macOS")
+        raise NativeError("no libtensorflow_cc: install the `tensorflow` wheel for Linux or macOS", 9)
     tf = ctypes.CDLL(str(libraries[0]))
     for name, result in _RESULTS.items():
         getattr(tf, name).restype = result
@@ -79,7 +87,7 @@ def _checked(tf: ctypes.CDLL, function: Callable, *arguments: object) -> object:
     failed, explanation = tf.TF_GetCode(status), tf.TF_Message(status)
     tf.TF_DeleteStatus(status)
     if failed:
-        raise NativeError(explanation.decode("utf-8", "replace"))
+        raise NativeError(explanation.decode("utf-8", "replace"), failed)
     return result
 
 
@@ -230,7 +238,7 @@ def _meta_graphs(path: str | Path) -> list[meta_graph_pb2.MetaGraphDef]:
         graphs = attr_value_pb2.AttrValue.ListValue.FromString(file.read_bytes()).s
         return [meta_graph_pb2.MetaGraphDef.FromString(graph) for graph in graphs]
     except DecodeError as error:
-        raise NativeError(f"'{file}' is no SavedModel: {error}") from error
+        raise NativeError(f"'{file}' is no SavedModel: {error}", 15) from error
 
 
 def operations(path: str | Path) -> set[str]:

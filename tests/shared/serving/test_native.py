@@ -234,8 +234,9 @@ def test_module_without_its_variables_loads_and_fails_when_run(tmp_path):
 
 
 def test_failure_while_running_leaves_the_model_usable(model):
-    with pytest.raises(NativeError, match="too many of them"):
+    with pytest.raises(NativeError, match="too many of them") as failure:
         model.run({"x": [1, 2, 3]}, "failing")
+    assert failure.value.code == 3
     assert model.run({"x": [1, 2]}, "failing")["x"].tolist() == [1, 2]
 
 
@@ -316,8 +317,9 @@ def test_what_is_no_saved_model(tmp_path, path):
             function(tmp_path / "absent")
     (tmp_path / "saved_model.pb").write_bytes(b"this is text, not a graph")
     for function in (NativeSavedModel, operations, must_compile_functions):
-        with pytest.raises(NativeError, match="is no SavedModel"):
+        with pytest.raises(NativeError, match="is no SavedModel") as failure:
             function(tmp_path)
+        assert failure.value.code == 15
     with pytest.raises(NativeError, match="Could not find meta graph def matching supplied tags"):
         NativeSavedModel(path, tag="train")
 

@@ -1,0 +1,68 @@
+"""The HTTP server: uvicorn in a thread of its own, with a socket that is bound before."""
+
+import asyncio
+import socket
+import threading
+import time
+from typing import Any
+
+import uvicorn
+
+from shared.serving.server.http_protocol import HttpProtocol
+from shared.serving.server.rest_interface import RestInterface
+
+_BACKLOG = 4096
+_KEEP_ALIVE = 75  # seconds that a connection may be idle; clients' pools commonly keep theirs for a minute
+_LAST_REQUESTS = 0.5  # seconds in which clients with an open connection learn that it is the end
+
+
+class RestServer:
+    """Serves an interface from `start` to `stop`.
+
+    Args:
+        interface: What answers.
+        listener: A bound socket.
+        client_seconds: In which headers must arrive and answers be taken.
+        drain_seconds: In which requests that are being answered at the end may finish.
+    """
+
+    def __init__(self, interface: RestInterface, listener: socket.socket, client_seconds: float, drain_seconds: float):
+        protocol: Any = type("Protocol", (HttpProtocol,), {"seconds": client_seconds})
+        config = uvicorn.Config(
+            interface.application,
+            http=protocol,
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            backlog=_BACKLOG,
+            timeout_keep_alive=_KEEP_ALIVE,
+            timeout_graceful_shutdown=max(1, round(drain_seconds)),
+        )
+        self._interface, self._listener = interface, listener
+        self._server = uvicorn.Server(config)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread = threading.Thread(target=self._run, name="rest", daemon=True)
+
+    def start(self) -> None:
+        """Begins to accept connections; returns when it does."""
+        self._thread.start()
+        while not self._server.started and self._thread.is_alive():
+            time.sleep(0.01)
+
+    def stop(self) -> None:
+        """Accepts no more connections, answers what has come, and ends."""
+        self._interface.closing = True
+        self._listener.listen(0)  # what the system has accepted for us must still be taken
+        time.sleep(_LAST_REQUESTS / 2)
+        if self._loop:
+            self._loop.call_soon_threadsafe(lambda: [server.close() for server in self._server.servers])
+        time.sleep(_LAST_REQUESTS / 2)
+        self._server.should_exit = True
+        self._thread.join()
+
+    def _run(self) -> None:
+        with asyncio.Runner(loop_factory=self._server.config.get_loop_factory()) as runner:
+            self._loop = runner.get_loop()
+            runner.run(self._server.serve(sockets=[self._listener]))

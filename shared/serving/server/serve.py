@@ -1,0 +1,167 @@
+"""Serves a folder of exports: with TensorFlow Serving where it is, and otherwise with the development server."""
+
+import contextlib
+import json
+import logging
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Literal
+
+from google.protobuf import text_format
+from tensorflow_serving.config import model_server_config_pb2
+
+from shared.errors import InputError
+from shared.serving.server.development_server import BATCHING_FILE, DevelopmentServer, ServerSettings
+from shared.serving.server.model_config import read_models
+
+Kind = Literal["auto", "binary", "docker", "development"]
+BINARY = "tensorflow_model_server"
+_CONTAINER_MODELS, _CONTAINER_CONFIG = "/models", "/config"
+
+
+def serve(settings: ServerSettings, kind: Kind, image: str) -> None:
+    """Serves until the process is told to stop (SIGTERM, Ctrl-C), and says on standard error with what.
+
+    Args:
+        settings: Folder, ports and so on; TensorFlow Serving takes those of them that it knows.
+        kind: What serves: `binary` (TensorFlow Serving installed here), `docker` (its container), `development`, or
+            `auto`, the first of these that there is.
+        image: The container's image.
+
+    Raises:
+        InputError: What is asked for is not there, or there is nothing to serve.
+        SystemExit: TensorFlow Serving ended by itself, with its status.
+    """
+    if not settings.models.is_dir():
+        raise InputError(f"there is no folder {settings.models}; export a model into it, or name another: --models")
+    binary = shutil.which(BINARY) if kind in ("auto", "binary") else None
+    if kind == "binary" and not binary:
+        raise InputError(f"{BINARY} is not on the PATH; install TensorFlow Serving, or leave out --server")
+    if binary:
+        _say(f"serving with {binary}")
+        with _configuration(settings, None) as folder:
+            _run(binary_command(binary, settings, folder))
+    elif kind == "docker" or (kind == "auto" and _docker_runs()):
+        if not _docker_runs():
+            raise InputError("docker does not run here; start it, or leave out --server")
+        _say(f"serving with the container {image}")
+        with _configuration(settings, Path(_CONTAINER_MODELS)) as folder:
+            _run(docker_command(image, settings, folder))
+    else:
+        _develop(settings)
+
+
+def binary_command(binary: str, settings: ServerSettings, folder: Path) -> list[str]:
+    """TensorFlow Serving's command line, with its configuration files in a folder."""
+    flags = [f"--port={settings.grpc_port}", f"--rest_api_port={settings.rest_port}"]
+    return [binary, *flags, *_common_flags(settings, folder, str(folder))]
+
+
+def docker_command(image: str, settings: ServerSettings, folder: Path) -> list[str]:
+    """The command line that starts the container, with the models and its configuration files mounted read-only."""
+    command = ["docker", "run", "--rm", "--init"]
+    for outside, inside in ((settings.rest_port, 8501), (settings.grpc_port, 8500)):
+        command += ["--publish", f"{settings.host}:{outside}:{inside}"]
+    for outside, inside in ((settings.models.absolute(), _CONTAINER_MODELS), (folder, _CONTAINER_CONFIG)):
+        command += ["--mount", f"type=bind,source={outside},target={inside},readonly"]
+    return [*command, image, *_common_flags(settings, folder, _CONTAINER_CONFIG)]
+
+
+def _common_flags(settings: ServerSettings, folder: Path, seen_as: str) -> list[str]:
+    flags = [f"--model_config_file={seen_as}/models.config", f"--monitoring_config_file={seen_as}/monitoring.config"]
+    flags += [f"--file_system_poll_wait_seconds={max(1, round(settings.poll_seconds))}"]
+    flags += [f"--rest_api_timeout_in_ms={round(settings.request_seconds * 1000)}"]
+    flags += ["--allow_version_labels_for_unavailable_models=true"]
+    if settings.batching:
+        flags += ["--enable_batching=true"]
+        if (folder / BATCHING_FILE).is_file():
+            flags += [f"--batching_parameters_file={seen_as}/{BATCHING_FILE}"]
+    return flags
+
+
+@contextlib.contextmanager
+def _configuration(settings: ServerSettings, inside: Path | None) -> Iterator[Path]:
+    """A folder with the files that TensorFlow Serving reads; the models are at `inside` for a container."""
+    models = read_models(settings.models, settings.config_file)
+    if not models:
+        raise InputError(f"there are no models in {settings.models}; export one: python -m apps.NAME export latest")
+    for model in models:
+        model.model_platform = "tensorflow"
+        if inside:
+            model.base_path = str(inside / _among_models(Path(model.base_path), settings.models))
+    config = model_server_config_pb2.ModelServerConfig(model_config_list={"config": models})
+    with tempfile.TemporaryDirectory(prefix="serve-") as name:
+        folder = Path(name)
+        folder.chmod(0o755)  # the container's user is another
+        (folder / "models.config").write_text(text_format.MessageToString(config), encoding="utf-8")
+        monitoring = 'prometheus_config { enable: true path: "/monitoring/prometheus/metrics" }\n'
+        (folder / "monitoring.config").write_text(monitoring, encoding="utf-8")
+        batching = settings.batching_file or settings.models / BATCHING_FILE
+        if settings.batching and batching.is_file():
+            shutil.copyfile(batching, folder / BATCHING_FILE)
+        yield folder
+
+
+def _among_models(path: Path, models: Path) -> Path:
+    try:
+        return path.resolve().relative_to(models.resolve())
+    except ValueError:
+        raise InputError(f"{path} is not in {models}, so the container cannot see it; move it there") from None
+
+
+def _docker_runs() -> bool:
+    if not shutil.which("docker"):
+        return False
+    command = ["docker", "version", "--format", "{{json .Server.Version}}"]
+    try:
+        done = subprocess.run(command, capture_output=True, timeout=10, check=False)
+        return done.returncode == 0 and bool(json.loads(done.stdout))
+    except (subprocess.TimeoutExpired, OSError, ValueError):
+        return False
+
+
+def _run(command: Sequence[str]) -> None:
+    """Runs a server until it ends; what this process is told to do, it is told."""
+    process = subprocess.Popen(command)
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        for number in handlers:
+            signal.signal(number, lambda number, _: process.send_signal(number))
+        status = process.wait()
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    if status > 0:
+        raise SystemExit(status)
+
+
+def _develop(settings: ServerSettings) -> None:
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    sys.setswitchinterval(0.001)  # a thread that has an answer to send should not wait long for the others
+    server, told = DevelopmentServer(settings), threading.Event()
+    _say("serving with the development server: for development, not for production")
+    handlers = {}
+    for number in (signal.SIGTERM, signal.SIGINT):
+        handlers[number] = signal.signal(number, lambda *_: told.set())
+    try:
+        server.start()
+        _say(f"REST at http://{settings.host}:{server.rest_port}, gRPC at {settings.host}:{server.grpc_port}")
+        told.wait()
+        for number, handler in handlers.items():
+            signal.signal(number, handler)  # a second Ctrl-C ends it at once
+        _say("finishing what has been asked")
+        server.stop()
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+
+
+def _say(message: str) -> None:
+    print(message, file=sys.stderr, flush=True)  # noqa: T201
