@@ -24,6 +24,7 @@ from shared.serving.server.serving_error import ServingError, invalid
 from shared.serving.server.status import Code
 
 Context = grpc.ServicerContext
+_LONGEST = 3600.0  # seconds
 
 
 class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
@@ -90,7 +91,7 @@ def _outputs(servable: Servable, call: ModelCall, context: Context) -> dict[str,
     future = servable.submit(call.signature, call.inputs)
     context.add_callback(future.cancel)  # a client that has gone away needs no answer
     try:
-        return future.result(context.time_remaining())
+        return future.result(min(context.time_remaining() or _LONGEST, _LONGEST))  # without a deadline it is eternity
     except TimeoutError:
         future.cancel()
         raise ServingError(Code.DEADLINE_EXCEEDED, "Deadline Exceeded") from None
