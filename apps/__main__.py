@@ -74,9 +74,9 @@ class Serve:
     config: Path | None = None
     """Which models are served (a ModelServerConfig as text); models.config in the folder by default."""
     batching: bool = True
-    """Put requests that wait together into batches."""
+    """Put requests that wait together into batches, where a file says how."""
     batching_parameters: Path | None = None
-    """How; batching_parameters.txt in the folder by default."""
+    """The file; batching_parameters.txt in the folder by default."""
     poll_seconds: Positive = 1.0
     """How often to look for new versions."""
     request_seconds: Positive = 30.0

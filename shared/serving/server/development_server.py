@@ -14,7 +14,11 @@ from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_p
 
 from shared.errors import InputError
 from shared.serving.server.batch_scheduler import BatchScheduler
-from shared.serving.server.batching_parameters import BatchingParameters, read_batching_parameters
+from shared.serving.server.batching_parameters import (
+    FILE_OF_A_MODEL,
+    BatchingParameters,
+    read_batching_parameters,
+)
 from shared.serving.server.catalogue import Catalogue
 from shared.serving.server.grpc_answers import GrpcAnswers
 from shared.serving.server.metrics import Metrics
@@ -46,9 +50,9 @@ class ServerSettings:
     config_file: Path | None = None
     """Which models are served; `models.config` in the folder by default."""
     batching: bool = True
-    """Put requests that wait together into batches."""
+    """Put requests that wait together into batches, where a file says how."""
     batching_file: Path | None = None
-    """How; `batching_parameters.txt` in the folder by default."""
+    """The file; `batching_parameters.txt` in the folder by default."""
     poll_seconds: float = 1.0
     """How often the folders are looked at for new versions."""
     most_waiting: int = 1000
@@ -101,7 +105,10 @@ class DevelopmentServer:
             undo.callback(scheduler.close)
 
             def load(name: str, number: int, path: Path) -> Servable:
-                return Servable(name, number, path, scheduler, parameters, settings.most_waiting, metrics)
+                own, chosen = path / FILE_OF_A_MODEL, parameters
+                if settings.batching and own.is_file():
+                    chosen = read_batching_parameters(own)
+                return Servable(name, number, path, scheduler, chosen, settings.most_waiting, metrics)
 
             watcher = Watcher(catalogue, load, lambda: read_models(settings.models, settings.config_file))
             undo.callback(watcher.close)
@@ -126,7 +133,7 @@ class DevelopmentServer:
         file = self._settings.batching_file or self._settings.models / BATCHING_FILE
         if self._settings.batching_file or file.is_file():
             return read_batching_parameters(file)
-        return BatchingParameters()
+        return None
 
     def _start_grpc(self, catalogue: Catalogue, watcher: Watcher, metrics: Metrics, undo: contextlib.ExitStack) -> None:
         options = [

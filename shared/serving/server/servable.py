@@ -15,7 +15,7 @@ from shared.serving.native import NativeError, NativeSavedModel
 from shared.serving.server.batch_queue import BatchQueue
 from shared.serving.server.batch_scheduler import BatchScheduler
 from shared.serving.server.batching import Arrays
-from shared.serving.server.batching_parameters import FILE_OF_A_MODEL, BatchingParameters, read_batching_parameters
+from shared.serving.server.batching_parameters import BatchingParameters
 from shared.serving.server.metrics import Metrics
 from shared.serving.server.serving_error import ServingError, invalid
 from shared.serving.server.status import Code
@@ -29,7 +29,7 @@ class Servable:
         version: Its version.
         path: The folder of the version.
         scheduler: Runs the batches.
-        parameters: How requests are put together, unless a file in the folder says otherwise; `None` keeps them apart.
+        parameters: How requests are put together; `None` keeps them apart.
         most_waiting: How many requests may wait for a signature where they are kept apart.
         metrics: What counts runs.
 
@@ -55,8 +55,6 @@ class Servable:
         self._scheduler, self._metrics = scheduler, metrics
         self._leases, self._returned = 0, threading.Condition()
         try:
-            if parameters and (path / FILE_OF_A_MODEL).is_file():
-                parameters = read_batching_parameters(path / FILE_OF_A_MODEL)
             self._model = NativeSavedModel(path)
             self.signature_defs = _signature_defs(path)
         except Exception as error:  # noqa: BLE001 - whatever it is, it is this version's

@@ -78,10 +78,8 @@ def _common_flags(settings: ServerSettings, folder: Path, seen_as: str) -> list[
     flags += [f"--file_system_poll_wait_seconds={max(1, round(settings.poll_seconds))}"]
     flags += [f"--rest_api_timeout_in_ms={round(settings.request_seconds * 1000)}"]
     flags += ["--allow_version_labels_for_unavailable_models=true"]
-    if settings.batching:
-        flags += ["--enable_batching=true"]
-        if (folder / BATCHING_FILE).is_file():
-            flags += [f"--batching_parameters_file={seen_as}/{BATCHING_FILE}"]
+    if (folder / BATCHING_FILE).is_file():
+        flags += ["--enable_batching=true", f"--batching_parameters_file={seen_as}/{BATCHING_FILE}"]
     return flags
 
 

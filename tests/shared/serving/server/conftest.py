@@ -1,5 +1,6 @@
 """A toy model with a signature for everything that a server may be asked, and a server that serves it."""
 
+import contextlib
 import http.client
 import json
 import os
@@ -112,6 +113,10 @@ class Client:
         self.prediction = prediction_service_pb2_grpc.PredictionServiceStub(self.channel)
         self.model = model_service_pb2_grpc.ModelServiceStub(self.channel)
 
+    def close(self) -> None:
+        """Closes its channel."""
+        self.channel.close()
+
     def http(self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None) -> Answer:
         """One request on a connection of its own; a body that is no bytes is sent as JSON."""
         connection = http.client.HTTPConnection("127.0.0.1", self.rest_port, timeout=30)
@@ -170,20 +175,17 @@ Serve = Callable[..., Client]
 @pytest.fixture
 def serve() -> Iterator[Serve]:
     """Starts servers of folders of models, and stops them after the test."""
-    servers = []
+    undo = contextlib.ExitStack()
 
     def start(models: Path, **settings: Any) -> Client:
         defaults = {"rest_port": 0, "grpc_port": 0, "poll_seconds": 0.05}
         server = DevelopmentServer(ServerSettings(models=models, **{**defaults, **settings}))
         server.start()
-        servers.append(server)
-        client = Client(server.rest_port, server.grpc_port)
-        client.server = server
-        return client
+        undo.callback(server.stop)
+        return undo.enter_context(contextlib.closing(Client(server.rest_port, server.grpc_port)))
 
-    yield start
-    for server in servers:
-        server.stop()
+    with undo:
+        yield start
 
 
 @pytest.fixture(scope="module")
@@ -197,5 +199,6 @@ def toy(tmp_path_factory: pytest.TempPathFactory, put_toy: SaveToy) -> Iterator[
     )
     server = DevelopmentServer(ServerSettings(models=models, rest_port=0, grpc_port=0, largest_body=1 << 20))
     server.start()
-    yield Client(server.rest_port, server.grpc_port)
+    with contextlib.closing(Client(server.rest_port, server.grpc_port)) as client:
+        yield client
     server.stop()
