@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -126,17 +126,32 @@ def _docker_runs() -> bool:
 
 def _run(command: Sequence[str]) -> None:
     """Runs a server until it ends; what this process is told to do, it is told."""
-    process = subprocess.Popen(command)
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        for number in handlers:
-            signal.signal(number, lambda number, _: process.send_signal(number))
+    told: list[int] = []
+    process: subprocess.Popen | None = None
+
+    def tell(number: int, _: object) -> None:
+        told.append(number)
+        if process:
+            process.send_signal(number)
+
+    with _handling(tell):
+        process = subprocess.Popen(command)
+        for number in told:  # before there was a process to tell
+            process.send_signal(number)
         status = process.wait()
+    if status and -status not in told:
+        raise SystemExit(status if status > 0 else 128 - status)
+
+
+@contextlib.contextmanager
+def _handling(handler: Callable[[int, object], object]) -> Iterator[None]:
+    """Handles the two ways in which a process is told to stop."""
+    before = {number: signal.signal(number, handler) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
     finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
-    if status > 0:
-        raise SystemExit(status)
+        for number, each in before.items():
+            signal.signal(number, each)
 
 
 def _develop(settings: ServerSettings) -> None:
@@ -145,20 +160,12 @@ def _develop(settings: ServerSettings) -> None:
     sys.setswitchinterval(0.001)  # a thread that has an answer to send should not wait long for the others
     server, told = DevelopmentServer(settings), threading.Event()
     _say("serving with the development server: for development, not for production")
-    handlers = {}
-    for number in (signal.SIGTERM, signal.SIGINT):
-        handlers[number] = signal.signal(number, lambda *_: told.set())
-    try:
+    with _handling(lambda *_: told.set()):
         server.start()
         _say(f"REST at http://{settings.host}:{server.rest_port}, gRPC at {settings.host}:{server.grpc_port}")
         told.wait()
-        for number, handler in handlers.items():
-            signal.signal(number, handler)  # a second Ctrl-C ends it at once
-        _say("finishing what has been asked")
-        server.stop()
-    finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
+    _say("finishing what has been asked")  # a second Ctrl-C ends it at once
+    server.stop()
 
 
 def _say(message: str) -> None:
