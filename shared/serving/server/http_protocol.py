@@ -20,6 +20,7 @@ class HttpProtocol(HttpToolsProtocol):
     seconds = 60.0
     _header_timer: asyncio.TimerHandle | None = None
     _write_timer: asyncio.TimerHandle | None = None
+    _rest_timer: asyncio.TimerHandle | None = None
     _header_bytes = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -29,20 +30,26 @@ class HttpProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Nothing is due any more."""
-        for timer in (self._header_timer, self._write_timer):
+        for timer in (self._header_timer, self._write_timer, self._rest_timer):
             if timer:
                 timer.cancel()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Counts headers as they come."""
-        self._header_bytes += len(data)
+        """Counts headers as they come; what comes of a request that is answered already is thrown away, for a while."""
         super().data_received(data)
-        if self._header_timer and self._header_bytes > MOST_HEADER_BYTES and not self.transport.is_closing():
-            self._refuse(431, "Request Header Fields Too Large")
+        if self._header_timer:
+            self._header_bytes += len(data)
+            if self._header_bytes > MOST_HEADER_BYTES:
+                self._refuse(431, "Request Header Fields Too Large")
+        elif self.cycle and self.cycle.response_complete and not self._rest_timer:
+            self._rest_timer = self.loop.call_later(self.seconds, self.transport.close)
 
     def on_message_begin(self) -> None:
         """The rest of the headers is due."""
+        if self._rest_timer:
+            self._rest_timer.cancel()
+            self._rest_timer = None
         super().on_message_begin()
         self._await_headers()
 
@@ -51,7 +58,6 @@ class HttpProtocol(HttpToolsProtocol):
         if self._header_timer:
             self._header_timer.cancel()
             self._header_timer = None
-        self._header_bytes = 0
         super().on_headers_complete()
 
     def pause_writing(self) -> None:
@@ -68,6 +74,7 @@ class HttpProtocol(HttpToolsProtocol):
 
     def _await_headers(self) -> None:
         if not self._header_timer:
+            self._header_bytes = 0
             self._header_timer = self.loop.call_later(self.seconds, self._refuse, 408, "Request Timeout")
 
     def _refuse(self, status: int, reason: str) -> None:

@@ -79,7 +79,10 @@ class RestInterface:
             return
         except _RefusedError as refused:
             code, status, body = Code.RESOURCE_EXHAUSTED, refused.status, error_body(str(refused))
-            headers = {"Connection": "close"}  # the rest of the request is not waited for
+            if (
+                status == 408
+            ):  # the rest is not waited for; of too large a body it is, unread, or the client sees no answer
+                headers = {"Connection": "close"}
         except ServingError as error:
             code, status, body = error.code, error.code.http, error_body(error.message)
         except Exception as error:  # noqa: BLE001 - the client is told that it was us, and no more
