@@ -28,11 +28,7 @@ _NUMBERS = {np.dtype(dtype): number for number, dtype in _DTYPES.items()}
 
 
 class NativeError(RuntimeError):
-    """TensorFlow could not load or run a SavedModel; the message is TensorFlow's own.
-
-    Attributes:
-        code: TensorFlow's number of the kind of error (3 a bad argument, 15 damaged data), the same as gRPC's.
-    """
+    """TensorFlow could not load or run a SavedModel: its own message and `code` (gRPC's: 3 is a bad argument)."""
 
     def __init__(self, message: str, code: int):
         super().__init__(message)

@@ -65,6 +65,8 @@ class ServerSettings:
     """In which a model must have answered a REST request."""
     drain_seconds: float = 30.0
     """In which requests that are being answered at the end may finish."""
+    last_seconds: float = 0.5
+    """In which clients with an open connection are told that it is the end."""
 
 
 class DevelopmentServer:
@@ -117,7 +119,9 @@ class DevelopmentServer:
             interface = RestInterface(
                 catalogue, metrics, settings.largest_body, settings.client_seconds, settings.request_seconds
             )
-            server = RestServer(interface, listener, settings.client_seconds, settings.drain_seconds)
+            server = RestServer(
+                interface, listener, settings.client_seconds, settings.drain_seconds, settings.last_seconds
+            )
             server.start()
             undo.callback(server.stop)
             watcher.start(settings.poll_seconds)

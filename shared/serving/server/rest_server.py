@@ -1,6 +1,8 @@
 """The HTTP server: uvicorn in a thread of its own, with a socket that is bound before."""
 
 import asyncio
+import contextlib
+import http.client
 import socket
 import threading
 import time
@@ -9,11 +11,10 @@ from typing import Any
 import uvicorn
 
 from shared.serving.server.http_protocol import HttpProtocol
-from shared.serving.server.rest_interface import RestInterface
+from shared.serving.server.rest_interface import METRICS_PATH, RestInterface
 
 _BACKLOG = 4096
 _KEEP_ALIVE = 75  # seconds that a connection may be idle; clients' pools commonly keep theirs for a minute
-_LAST_REQUESTS = 0.5  # seconds in which clients with an open connection learn that it is the end
 
 
 class RestServer:
@@ -24,9 +25,17 @@ class RestServer:
         listener: A bound socket.
         client_seconds: In which headers must arrive and answers be taken.
         drain_seconds: In which requests that are being answered at the end may finish.
+        last_seconds: In which clients with an open connection are told, with an answer, that it is the end.
     """
 
-    def __init__(self, interface: RestInterface, listener: socket.socket, client_seconds: float, drain_seconds: float):
+    def __init__(
+        self,
+        interface: RestInterface,
+        listener: socket.socket,
+        client_seconds: float,
+        drain_seconds: float,
+        last_seconds: float,
+    ):
         protocol: Any = type("Protocol", (HttpProtocol,), {"seconds": client_seconds})
         config = uvicorn.Config(
             interface.application,
@@ -40,7 +49,7 @@ class RestServer:
             timeout_keep_alive=_KEEP_ALIVE,
             timeout_graceful_shutdown=max(1, round(drain_seconds)),
         )
-        self._interface, self._listener = interface, listener
+        self._interface, self._listener, self._last_seconds = interface, listener, last_seconds
         self._server = uvicorn.Server(config)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = threading.Thread(target=self._run, name="rest", daemon=True)
@@ -50,15 +59,19 @@ class RestServer:
         self._thread.start()
         while not self._server.started and self._thread.is_alive():
             time.sleep(0.01)
+        host, port = self._listener.getsockname()[:2]
+        with contextlib.closing(http.client.HTTPConnection(host, port, timeout=10)) as connection:
+            connection.request("GET", METRICS_PATH)  # some things are made by the first request: let it be none's
+            connection.getresponse().read()
 
     def stop(self) -> None:
         """Accepts no more connections, answers what has come, and ends."""
         self._interface.closing = True
         self._listener.listen(0)  # what the system has accepted for us must still be taken
-        time.sleep(_LAST_REQUESTS / 2)
+        time.sleep(self._last_seconds / 2)
         if self._loop:
             self._loop.call_soon_threadsafe(lambda: [server.close() for server in self._server.servers])
-        time.sleep(_LAST_REQUESTS / 2)
+        time.sleep(self._last_seconds / 2)
         self._server.should_exit = True
         self._thread.join()
 

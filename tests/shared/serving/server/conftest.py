@@ -178,7 +178,7 @@ def serve() -> Iterator[Serve]:
     undo = contextlib.ExitStack()
 
     def start(models: Path, **settings: Any) -> Client:
-        defaults = {"rest_port": 0, "grpc_port": 0, "poll_seconds": 0.05}
+        defaults = {"rest_port": 0, "grpc_port": 0, "poll_seconds": 0.05, "last_seconds": 0.02}
         server = DevelopmentServer(ServerSettings(models=models, **{**defaults, **settings}))
         server.start()
         undo.callback(server.stop)
