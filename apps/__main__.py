@@ -1,6 +1,8 @@
 """python -m apps: what there is, and the commands over all applications."""
 
 import dataclasses
+import functools
+import operator
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -52,11 +54,38 @@ class Diagnose:
     """Show the traceback of an error."""
 
 
-COMMANDS = {"demo": Demo, "runs": Runs, "diagnose": Diagnose}
-OVERVIEW = (
-    Annotated[Demo, tyro.conf.subcommand("demo")]
-    | Annotated[Runs, tyro.conf.subcommand("runs")]
-    | Annotated[Diagnose, tyro.conf.subcommand("diagnose")]
+@dataclasses.dataclass(frozen=True)
+class ExportAll:
+    """Export the newest finished run of each application, and write what TensorFlow Serving needs to serve them all."""
+
+    names: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="NAME")] = ()
+    """Applications; all by default."""
+    to: Path = Path("saved_models")
+    """Folder of the exports, of `models.config` and of `batching_parameters.txt`."""
+    base: str = "/models"
+    """That folder as the server sees it: in a container of the official image `/models`."""
+    batch_threads: int | None = None
+    """Batches that the server computes at once; by default as many as its machine has processors."""
+    debug: bool = False
+    """Show the traceback of an error."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Inspect:
+    """Say what is in an exported model: signatures, operations, variables, assets, warm-up requests, checksums."""
+
+    saved_model: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="SAVED_MODEL")]
+    """One version of a model, or the folder of its versions, of which the newest is read."""
+    json: bool = False
+    """Print one JSON object and nothing else."""
+    debug: bool = False
+    """Show the traceback of an error."""
+
+
+COMMANDS = {"demo": Demo, "runs": Runs, "diagnose": Diagnose, "export-all": ExportAll, "inspect": Inspect}
+OVERVIEW = functools.reduce(
+    operator.or_,
+    (Annotated[kind, tyro.conf.subcommand(name, description=kind.__doc__)] for name, kind in COMMANDS.items()),
 )
 
 
@@ -84,6 +113,13 @@ def _dispatch(words: list[str]) -> None:
     if isinstance(command, Demo):
         chosen = apps.choose(command.only)
         import_late("shared.demo").demo(chosen, command.to)
+    elif isinstance(command, ExportAll):
+        chosen = apps.choose(command.names)
+        if command.batch_threads is not None and command.batch_threads < 1:
+            raise InputError(f"--batch-threads should be at least 1, not {command.batch_threads}")
+        import_late("shared.serving.export_all").export_all(chosen, command.to, command.base, command.batch_threads)
+    elif isinstance(command, Inspect):
+        import_late("shared.serving.inspection").inspect_model(command.saved_model, as_json=command.json)
     elif isinstance(command, Diagnose):
         diagnosis = import_late("shared.diagnose")
         diagnosis.show_diagnosis(diagnosis.find_run(applications, command.run), as_json=command.json)

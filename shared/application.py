@@ -66,6 +66,16 @@ class Evaluation:
 
 
 @dataclasses.dataclass(frozen=True)
+class Batching:
+    """How a server puts requests of several clients together."""
+
+    rows: int = 32
+    """That are computed together, at most; a longer request is divided."""
+    wait_microseconds: int = 1_000
+    """For which the first row waits for others."""
+
+
+@dataclasses.dataclass(frozen=True)
 class Trained(Generic[ConfigT, AssetsT]):
     """A model with what was fitted beside it."""
 
@@ -98,6 +108,8 @@ class Application(abc.ABC, Generic[ConfigT, CorpusT, AssetsT]):
     """Whether several runs can answer as one (`--ensemble`): `serving_module` then averages `Trained.models`."""
     answer_batch: ClassVar[int] = 32
     """Inputs that are answered together."""
+    batching: ClassVar[Batching] = Batching()
+    """How a server puts requests together."""
     demo_inputs: ClassVar[Sequence[str]]
     """Inputs that `demo` predicts and asks of the export."""
 

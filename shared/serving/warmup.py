@@ -7,7 +7,7 @@ from typing import Any
 import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
-WARMUP_FILE = Path("assets.extra") / "tf_serving_warmup_requests"
+from shared.serving.versions import WARMUP_FILE
 
 
 def write_warmup_requests(saved_model: Path, model_name: str, requests: Mapping[str, Mapping[str, Any]]) -> Path:
