@@ -2,19 +2,22 @@
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import tensorflow as tf
 
 from shared.application import Application
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 Ask = Callable[[str, Mapping[str, np.ndarray]], Mapping[str, np.ndarray]]
 """From the name of a signature and its inputs to its outputs."""
 
 
-def ask_module(module: tf.Module) -> Ask:
+def ask_module(module: "tf.Module") -> Ask:
     """Asks a serving module: what `predict` does, and in the same graph what an export does."""
+    import tensorflow as tf  # not for those who ask a server
 
     def ask(signature: str, inputs: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
         outputs = module.signatures[signature](**{name: tf.constant(value) for name, value in inputs.items()})

@@ -102,6 +102,8 @@ class Application(abc.ABC, Generic[ConfigT, CorpusT, AssetsT]):
     """The same configuration class in three sizes."""
     options: ClassVar[type]
     """Frozen dataclass of what `predict` can be told besides its inputs."""
+    needs_run: ClassVar[Sequence[str]] = ()
+    """Of the options, what only `predict` can do, because it has the model: a server's answer comes all at once."""
     monitor: ClassVar[str] = "val_loss"
     """The validation metric, lower is better, by which the best weights are chosen."""
     ensembles: ClassVar[bool] = False

@@ -94,6 +94,7 @@ class SentimentAnalysis(application.Application[SentimentConfig, "Corpus", "Sent
     name = "sentiment_analysis"
     summary = "review in, calibrated polarity out: a bidirectional LSTM"
     options = AnswerOptions
+    needs_run = ("html",)
     monitor = "val_error"  # probabilities are scaled afterwards: the loss would choose the least confident weights
     demo_inputs = (
         "The best coffee I have had in years, and it arrived in two days.",

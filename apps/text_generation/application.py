@@ -76,6 +76,7 @@ class TextGeneration(application.Application[TextGenerationConfig, "Corpus", "Vo
     summary = "prompt in, text out: a character language model"
     options = SamplingOptions
     answer_batch = 1
+    needs_run = ("stream",)
     demo_inputs = ("ROMEO:\n", "To be, or not to be", "First Citizen:\nBefore we proceed")
     presets: Mapping[application.PresetName, TextGenerationConfig] = {
         "quick": TextGenerationConfig(
@@ -168,13 +169,13 @@ class TextGeneration(application.Application[TextGenerationConfig, "Corpus", "Vo
 
     def warmup_requests(self) -> Mapping[str, Mapping[str, Any]]:
         """A short prompt for each signature."""
-        from apps.text_generation.serving import warmup_requests
+        from apps.text_generation.requests import warmup_requests
 
         return warmup_requests(self.demo_inputs[:1], SamplingOptions())
 
     def request(self, inputs: Sequence[str], options: SamplingOptions) -> "tuple[str, Mapping[str, np.ndarray]]":
         """Rows of the signature `sample`."""
-        from apps.text_generation.serving import sample_request
+        from apps.text_generation.requests import sample_request
 
         return "sample", sample_request(inputs, options)
 

@@ -9,7 +9,8 @@ import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
 
 from apps.text_generation.application import APPLICATION, SamplingOptions
-from apps.text_generation.serving import TextGenerator, sample_request
+from apps.text_generation.requests import sample_request
+from apps.text_generation.serving import TextGenerator
 from shared import commands, loading
 from shared.answers import answers, ask_module
 from shared.runs import Run
