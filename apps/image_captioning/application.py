@@ -227,12 +227,12 @@ class ImageCaptioning(application.Application[CaptioningConfig, "Album", "Captio
         return {"serving_default": {"image_bytes": images}, "n_best": {"image_bytes": images}}
 
     def request(self, inputs: Sequence[str], options: AnswerOptions) -> "tuple[str, Mapping[str, np.ndarray]]":
-        """The contents of files for `serving_default`, or for `n_best`."""
+        """The contents of files for `serving_default`, or for `n_best`; what is no image `records` refuses."""
         import numpy as np
 
-        from apps.image_captioning.image_files import read_image
+        from apps.image_captioning.files import read_file
 
-        images = np.array([read_image(Path(path)) for path in inputs], dtype=object)
+        images = np.array([read_file(Path(path)) for path in inputs], dtype=object)
         return ("n_best" if options.n_best else "serving_default"), {"image_bytes": images}
 
     def records(self, inputs: Sequence[str], outputs: "Mapping[str, np.ndarray]") -> list[dict[str, Any]]:
