@@ -49,7 +49,7 @@ def from_json(value: Any, spec: Spec) -> np.ndarray:
     """Nested lists as an array.
 
     Args:
-        value: As a server writes it.
+        value: As a server writes it, decoded with `surrogateescape`: its strings may be no UTF-8.
         spec: What the signature says of the tensor.
 
     Raises:
@@ -70,7 +70,7 @@ def from_json(value: Any, spec: Spec) -> np.ndarray:
 def _flatten(value: Any, flat: list[bytes]) -> tuple[int, ...]:
     """Appends the strings in nested lists; returns the shape."""
     if isinstance(value, str):
-        flat.append(value.encode("utf-8", "surrogatepass"))
+        flat.append(value.encode("utf-8", "surrogateescape"))
         return ()
     if isinstance(value, Mapping) and value.keys() == {"b64"}:
         flat.append(base64.b64decode(value["b64"], validate=True))

@@ -109,7 +109,7 @@ class RestProtocol:
 
     def _checked(self, answer: urllib3.BaseHTTPResponse) -> dict[str, Any]:
         try:
-            content = json.loads(answer.data)
+            content = json.loads(answer.data.decode("utf-8", "surrogateescape"))  # it writes strings as they are
         except ValueError:
             content = None
         message = content.get("error") if isinstance(content, dict) else None

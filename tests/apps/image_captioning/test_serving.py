@@ -14,11 +14,13 @@ from apps.image_captioning.prediction import caption_all, looked_at
 from apps.image_captioning.serving import TOGETHER
 from shared import commands, loading
 from shared.application import Trained
+from shared.cli import main
 from shared.errors import InputError
 from shared.runs import Run
 from shared.serving.native import NativeSavedModel, must_compile_functions, operations
 from shared.serving.stock_operations import stock_operations
 from tests.apps.image_captioning.conftest import encoded
+from tests.shared.serving.tiny_server import TinyServer, assert_asked_as_predicted
 
 CAPTIONS = {f"a {colour} square on the {side}" for colour in ("red", "green", "blue") for side in ("left", "right")}
 
@@ -183,3 +185,13 @@ def test_predict_takes_paths_and_needs_no_package_of_weights(
     assert answer.status == 0
     assert answer.output.startswith(paths[0])
     assert answer.output.count("\n") == 4
+
+
+def test_a_server_is_asked_as_predict_answers(exported, tiny_captioner, squares, capsys, tmp_path):
+    paths = [str(squares / f"{index}.png") for index in (30, 31)]
+    assert_asked_as_predicted(APPLICATION, tiny_captioner, exported, paths, capsys)
+    (tmp_path / "bad.jpg").write_bytes(b"text")
+    with TinyServer(exported, APPLICATION.name) as server:
+        capsys.readouterr()
+        assert main(APPLICATION, ["ask", "--server", server.rest, paths[0], str(tmp_path / "bad.jpg")]) == 2
+        assert "bad.jpg is no JPEG" in capsys.readouterr().err
