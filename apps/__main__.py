@@ -6,7 +6,7 @@ import operator
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 
@@ -82,7 +82,27 @@ class Inspect:
     """Show the traceback of an error."""
 
 
-COMMANDS = {"demo": Demo, "runs": Runs, "diagnose": Diagnose, "export-all": ExportAll, "inspect": Inspect}
+@dataclasses.dataclass(frozen=True)
+class Edge:
+    """Convert an exported model on numbers for phones and boards (LiteRT), quantised or not, and compare the answers."""
+
+    saved_model: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="SAVED_MODEL")]
+    """One version of a model, or the folder of its versions, of which the newest is read."""
+    to: Path
+    """The file to write; it ends in .tflite."""
+    form: Literal["int8", "float16", "float32"] = "int8"
+    """Of the weights: 8 bits (dynamic range), 16 bits, or as they are."""
+    signature: str = "serving_default"
+    """What is converted."""
+    rows: int = 1
+    """Of every request to the converted model."""
+    json: bool = False
+    """Print one JSON object and nothing else."""
+    debug: bool = False
+    """Show the traceback of an error."""
+
+
+COMMANDS = {"demo": Demo, "runs": Runs, "diagnose": Diagnose, "export-all": ExportAll, "inspect": Inspect, "edge": Edge}
 OVERVIEW = functools.reduce(
     operator.or_,
     (Annotated[kind, tyro.conf.subcommand(name, description=kind.__doc__)] for name, kind in COMMANDS.items()),
@@ -120,6 +140,9 @@ def _dispatch(words: list[str]) -> None:
         import_late("shared.serving.export_all").export_all(chosen, command.to, command.base, command.batch_threads)
     elif isinstance(command, Inspect):
         import_late("shared.serving.inspection").inspect_model(command.saved_model, as_json=command.json)
+    elif isinstance(command, Edge):
+        write_edge = import_late("shared.serving.edge").write_edge
+        write_edge(command.saved_model, command.to, command.form, command.signature, command.rows, command.json)
     elif isinstance(command, Diagnose):
         diagnosis = import_late("shared.diagnose")
         diagnosis.show_diagnosis(diagnosis.find_run(applications, command.run), as_json=command.json)

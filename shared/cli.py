@@ -1,6 +1,5 @@
 """The command line of an application, derived from its contract: train, evaluate, predict, export, ask."""
 
-import contextlib
 import dataclasses
 import errno
 import importlib
@@ -8,7 +7,7 @@ import io
 import os
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,7 +17,7 @@ from shared.application import Application, PresetName
 from shared.ask import Server
 from shared.config import TrainingConfig, checked
 from shared.errors import InputError
-from shared.printing import check_output
+from shared.printing import check_output, silent_libraries
 from shared.usage import HELP, first_word, parse
 
 OK, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
@@ -94,22 +93,9 @@ def _complain(message: str, debug: bool) -> None:
     print(f"error: {' '.join(message.split())}", file=sys.stderr)  # noqa: T201
 
 
-@contextlib.contextmanager
-def _silent_libraries() -> Iterator[None]:
-    """TensorFlow's libraries write notes to file descriptor 2 while they load, whatever the log level."""
-    with Path(os.devnull).open("w") as nowhere:
-        kept = os.dup(2)
-        os.dup2(nowhere.fileno(), 2)
-        try:
-            yield
-        finally:
-            os.dup2(kept, 2)
-            os.close(kept)
-
-
 def import_late(name: str) -> Any:
     """A module that loads TensorFlow: after the command line is parsed, so that bad usage is answered at once."""
-    with _silent_libraries():
+    with silent_libraries():
         return importlib.import_module(name)
 
 

@@ -1,8 +1,10 @@
 """What goes to a terminal or a file: answers to standard output, notes to standard error. Loads no TensorFlow."""
 
+import contextlib
 import csv
 import io
 import json
+import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -16,6 +18,19 @@ from shared.runs import atomically
 def note(text: str) -> None:
     """Progress and logs go to standard error."""
     print(text, file=sys.stderr, flush=True)  # noqa: T201
+
+
+@contextlib.contextmanager
+def silent_libraries() -> Iterator[None]:
+    """TensorFlow's libraries write notes to file descriptor 2 while they load, whatever the log level."""
+    with Path(os.devnull).open("w") as nowhere:
+        kept = os.dup(2)
+        os.dup2(nowhere.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
 
 
 def check_output(path: Path) -> None:
