@@ -84,7 +84,7 @@ class Inspect:
 
 @dataclasses.dataclass(frozen=True)
 class Edge:
-    """Convert an exported model on numbers for phones and boards (LiteRT), quantised or not, and compare the answers."""
+    """Convert an exported model on numbers for phones and boards (LiteRT), quantised or not; compare the answers."""
 
     saved_model: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="SAVED_MODEL")]
     """One version of a model, or the folder of its versions, of which the newest is read."""

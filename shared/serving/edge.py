@@ -16,11 +16,14 @@ from typing import Any, Literal
 
 import numpy as np
 import tensorflow as tf
+from tensorboard.compat.proto import meta_graph_pb2, types_pb2
 
 from shared.errors import InputError
 from shared.printing import silent_libraries
 from shared.runs import atomically
+from shared.serving.c_interface import NativeError
 from shared.serving.fixed_rows import fixed_rows
+from shared.serving.native import meta_graphs
 from shared.serving.versions import find_version
 from shared.serving.warmup import read_warmup_requests
 
@@ -77,16 +80,18 @@ def converted(version: Path, form: Form, signature: str = "serving_default", row
     Raises:
         InputError: There is no such signature, or it takes or computes what LiteRT cannot.
     """
+    signatures = _signatures(version)
+    if signature not in signatures:
+        raise InputError(f"{version} has no signature {signature}; it has {', '.join(sorted(signatures))}")
+    strings = [name for name, info in signatures[signature].inputs.items() if info.dtype == types_pb2.DT_STRING]
+    if strings:
+        raise InputError(
+            f"{signature} of {version} takes strings ({', '.join(strings)}), for which LiteRT has no operations; "
+            f"serve it as it is, or convert a signature on numbers"
+        )
     with silent_libraries(), tempfile.TemporaryDirectory() as folder:
-        signatures = tf.saved_model.load(str(version)).signatures
-        if signature not in signatures:
-            raise InputError(f"{version} has no signature {signature}; it has {', '.join(signatures)}")
-        takes = signatures[signature].structured_input_signature[1]
-        if strings := [name for name, spec in takes.items() if spec.dtype == tf.string]:
-            raise InputError(
-                f"{signature} of {version} takes strings ({', '.join(strings)}), for which LiteRT has no operations; "
-                f"serve it as it is, or convert a signature on numbers"
-            )
+        import tensorflow_text  # noqa: F401 - another signature of the same graph may have its operations
+
         try:
             module, _ = fixed_rows(str(version), signature, rows)
             tf.saved_model.save(module, folder, signatures={signature: module.serve})
@@ -102,6 +107,14 @@ def converted(version: Path, form: Form, signature: str = "serving_default", row
             if type(error).__name__ != "ConverterError":  # a class of TensorFlow's that has no public name
                 raise
             raise _unconvertible(version, signature, error) from None
+
+
+def _signatures(version: Path) -> Mapping[str, meta_graph_pb2.SignatureDef]:
+    try:
+        graph = next(each for each in meta_graphs(version) if "serve" in each.meta_info_def.tags)
+    except (NativeError, StopIteration):
+        raise InputError(f"{version} is damaged; export it again") from None
+    return {name: each for name, each in graph.signature_def.items() if not name.startswith("__saved_model")}
 
 
 def _unconvertible(version: Path, signature: str, error: Exception) -> InputError:
@@ -147,7 +160,7 @@ def _shown(found: Mapping[str, Any]) -> str:
         [
             *lines,
             *(
-                f"{name}: differs from the export by {each['absolute']:.3g} at most, {each['share']:.2%} of the largest"
+                f"{name}: differs from the export by {each['absolute']:.3g} at most, {each['share']:.1e} of the largest"
                 for name, each in found["deviation"].items()
             ),
         ]

@@ -95,6 +95,12 @@ def test_text_stays_on_the_server(all_applications, tiny_models):
     assert "takes strings (prompt), for which LiteRT has no operations" in message
 
 
+def test_what_is_damaged(all_applications):
+    (all_applications.folder / "1").mkdir()
+    (all_applications.folder / "1" / "saved_model.pb").write_bytes(b"text")
+    assert "1 is damaged; export it again" in all_applications.refused("edge", "1", "--to", "x.tflite")
+
+
 def test_warmup_requests_are_read_again(model, tmp_path):
     np.testing.assert_array_equal(read_warmup_requests(model / "1")["serving_default"]["close"], prices(4))
     assert read_warmup_requests(tmp_path) == {}
