@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field
 
 from shared import application, runs
-from shared.application import Datasets, Evaluation, Trained
+from shared.application import Batching, Datasets, Evaluation, Trained
 from shared.config import Count, Fraction, NonNegative, Size, TrainingConfig
 from shared.errors import InputError
 
@@ -77,6 +77,7 @@ class TextGeneration(application.Application[TextGenerationConfig, "Corpus", "Vo
     options = SamplingOptions
     answer_batch = 1
     needs_run = ("stream",)
+    batching = Batching(rows=32, wait_microseconds=10_000)  # a loop of many steps, whose rows come almost for free
     demo_inputs = ("ROMEO:\n", "To be, or not to be", "First Citizen:\nBefore we proceed")
     presets: Mapping[application.PresetName, TextGenerationConfig] = {
         "quick": TextGenerationConfig(
