@@ -121,7 +121,8 @@ def _dispatch(words: list[str]) -> None:
         width = max(map(len, applications))
         for name, application in applications.items():
             print(f"{name:{width}}  {application.summary}")  # noqa: T201
-        print(f"\npython -m apps.NAME train | evaluate | predict | export   ({PROGRAM} --help for what spans all)")  # noqa: T201
+        verbs = "train | evaluate | predict | export | ask"
+        print(f"\npython -m apps.NAME {verbs}   ({PROGRAM} --help for what spans all)")  # noqa: T201
         return
     if words[0] in applications:
         raise InputError(f"{words[0]} is an application; say: python -m apps.{' '.join(words)}")
