@@ -1,6 +1,8 @@
 """python -m apps: what there is, and the commands over all applications."""
 
 import dataclasses
+import functools
+import operator
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -93,12 +95,66 @@ class Serve:
     """Show the traceback of an error."""
 
 
-COMMANDS = {"demo": Demo, "runs": Runs, "diagnose": Diagnose, "serve": Serve}
-OVERVIEW = (
-    Annotated[Demo, tyro.conf.subcommand("demo")]
-    | Annotated[Runs, tyro.conf.subcommand("runs")]
-    | Annotated[Diagnose, tyro.conf.subcommand("diagnose")]
-    | Annotated[Serve, tyro.conf.subcommand("serve")]
+@dataclasses.dataclass(frozen=True)
+class ExportAll:
+    """Export the newest finished run of each application, and write what TensorFlow Serving needs to serve them all."""
+
+    names: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="NAME")] = ()
+    """Applications; all by default."""
+    to: Path = Path("saved_models")
+    """Folder of the exports, of `models.config` and of `batching_parameters.txt`."""
+    base: str = "/models"
+    """That folder as the server sees it: in a container of the official image `/models`."""
+    batch_threads: int | None = None
+    """Batches that the server computes at once; by default as many as its machine has processors."""
+    debug: bool = False
+    """Show the traceback of an error."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Inspect:
+    """Say what is in an exported model: signatures, operations, variables, assets, warm-up requests, checksums."""
+
+    saved_model: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="SAVED_MODEL")]
+    """One version of a model, or the folder of its versions, of which the newest is read."""
+    json: bool = False
+    """Print one JSON object and nothing else."""
+    debug: bool = False
+    """Show the traceback of an error."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Edge:
+    """Convert an exported model on numbers for phones and boards (LiteRT), quantised or not; compare the answers."""
+
+    saved_model: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="SAVED_MODEL")]
+    """One version of a model, or the folder of its versions, of which the newest is read."""
+    to: Path
+    """The file to write; it ends in .tflite."""
+    form: Literal["int8", "float16", "float32"] = "int8"
+    """Of the weights: 8 bits (dynamic range), 16 bits, or as they are."""
+    signature: str = "serving_default"
+    """What is converted."""
+    rows: int = 1
+    """Of every request to the converted model."""
+    json: bool = False
+    """Print one JSON object and nothing else."""
+    debug: bool = False
+    """Show the traceback of an error."""
+
+
+COMMANDS = {
+    "demo": Demo,
+    "runs": Runs,
+    "diagnose": Diagnose,
+    "export-all": ExportAll,
+    "inspect": Inspect,
+    "edge": Edge,
+    "serve": Serve,
+}
+OVERVIEW = functools.reduce(
+    operator.or_,
+    (Annotated[kind, tyro.conf.subcommand(name, description=kind.__doc__)] for name, kind in COMMANDS.items()),
 )
 
 
@@ -114,7 +170,8 @@ def _dispatch(words: list[str]) -> None:
         width = max(map(len, applications))
         for name, application in applications.items():
             print(f"{name:{width}}  {application.summary}")  # noqa: T201
-        print(f"\npython -m apps.NAME train | evaluate | predict | export   ({PROGRAM} --help for what spans all)")  # noqa: T201
+        verbs = "train | evaluate | predict | export | ask"
+        print(f"\npython -m apps.NAME {verbs}   ({PROGRAM} --help for what spans all)")  # noqa: T201
         return
     if words[0] in applications:
         raise InputError(f"{words[0]} is an application; say: python -m apps.{' '.join(words)}")
@@ -126,6 +183,16 @@ def _dispatch(words: list[str]) -> None:
     if isinstance(command, Demo):
         chosen = apps.choose(command.only)
         import_late("shared.demo").demo(chosen, command.to)
+    elif isinstance(command, ExportAll):
+        chosen = apps.choose(command.names)
+        if command.batch_threads is not None and command.batch_threads < 1:
+            raise InputError(f"--batch-threads should be at least 1, not {command.batch_threads}")
+        import_late("shared.serving.export_all").export_all(chosen, command.to, command.base, command.batch_threads)
+    elif isinstance(command, Inspect):
+        import_late("shared.serving.inspection").inspect_model(command.saved_model, as_json=command.json)
+    elif isinstance(command, Edge):
+        write_edge = import_late("shared.serving.edge").write_edge
+        write_edge(command.saved_model, command.to, command.form, command.signature, command.rows, command.json)
     elif isinstance(command, Diagnose):
         diagnosis = import_late("shared.diagnose")
         diagnosis.show_diagnosis(diagnosis.find_run(applications, command.run), as_json=command.json)

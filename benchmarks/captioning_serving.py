@@ -28,7 +28,7 @@ import tqdm
 import tyro
 
 from apps.image_captioning.application import APPLICATION
-from apps.image_captioning.images import decode_images
+from apps.image_captioning.images import decode_what_can_be
 from apps.image_captioning.prediction import caption_all
 from shared import loading
 from shared.application import Trained
@@ -73,12 +73,12 @@ class Parts(tf.Module):
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string)], autograph=False)
     def decode(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
         """The largest value of each image's pixels."""
-        return {"answer": tf.reduce_max(decode_images(image_bytes), axis=[1, 2, 3])}
+        return {"answer": tf.reduce_max(decode_what_can_be(image_bytes)[0], axis=[1, 2, 3])}
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string)], autograph=False)
     def encode(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
         """The largest feature of each image."""
-        return {"answer": tf.reduce_max(self._encode(decode_images(image_bytes)), axis=[1, 2, 3])}
+        return {"answer": tf.reduce_max(self._encode(decode_what_can_be(image_bytes)[0]), axis=[1, 2, 3])}
 
 
 def main(arguments: Arguments) -> None:

@@ -22,7 +22,7 @@ import tensorflow as tf
 import tyro
 
 from apps.text_generation.application import APPLICATION, SamplingOptions
-from apps.text_generation.serving import sample_request
+from apps.text_generation.requests import sample_request
 from shared import loading
 from shared.decoding.samplers import sample
 from shared.runs import open_run

@@ -2,13 +2,16 @@
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import tensorflow as tf
 
 from shared.application import Application, Shapes
-from shared.serving.native import NativeSavedModel
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+    from shared.serving.native import NativeSavedModel
 
 
 class Asked(NamedTuple):
@@ -23,8 +26,9 @@ class Asked(NamedTuple):
     ask: Callable[[str, Mapping[str, np.ndarray]], Mapping[str, np.ndarray]]
 
 
-def ask_module(module: tf.Module) -> Asked:
+def ask_module(module: "tf.Module") -> Asked:
     """Asks a serving module: what `predict` does, and in the same graph what an export does."""
+    import tensorflow as tf  # not for those who ask a server
 
     def ask(signature: str, inputs: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
         outputs = module.signatures[signature](**{name: tf.constant(value) for name, value in inputs.items()})
@@ -37,7 +41,7 @@ def ask_module(module: tf.Module) -> Asked:
     return Asked(shapes, ask)
 
 
-def ask_saved_model(saved_model: NativeSavedModel) -> Asked:
+def ask_saved_model(saved_model: "NativeSavedModel") -> Asked:
     """Asks an export through the C++ loader."""
     shapes = {
         name: {key: shape for key, (_, shape) in signature.inputs.items() if shape is not None}

@@ -68,6 +68,16 @@ class Evaluation:
 
 
 @dataclasses.dataclass(frozen=True)
+class Batching:
+    """How a server puts requests of several clients together."""
+
+    rows: int = 32
+    """That are computed together, at most; a longer request is divided."""
+    wait_microseconds: int = 1_000
+    """For which the first row waits for others."""
+
+
+@dataclasses.dataclass(frozen=True)
 class Trained(Generic[ConfigT, AssetsT]):
     """A model with what was fitted beside it."""
 
@@ -94,12 +104,16 @@ class Application(abc.ABC, Generic[ConfigT, CorpusT, AssetsT]):
     """The same configuration class in three sizes."""
     options: ClassVar[type]
     """Frozen dataclass of what `predict` can be told besides its inputs."""
+    needs_run: ClassVar[Sequence[str]] = ()
+    """Of the options, what only `predict` can do, because it has the model: a server's answer comes all at once."""
     monitor: ClassVar[str] = "val_loss"
     """The validation metric, lower is better, by which the best weights are chosen."""
     ensembles: ClassVar[bool] = False
     """Whether several runs can answer as one (`--ensemble`): `serving_module` then averages `Trained.models`."""
     answer_batch: ClassVar[int] = 32
     """Inputs that are answered together."""
+    batching: ClassVar[Batching] = Batching()
+    """How a server puts requests together."""
     demo_inputs: ClassVar[Sequence[str]]
     """Inputs that `demo` predicts and asks of the export."""
 

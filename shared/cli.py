@@ -1,6 +1,5 @@
-"""The command line of an application, derived from its contract: train, evaluate, predict, export."""
+"""The command line of an application, derived from its contract: train, evaluate, predict, export, ask."""
 
-import contextlib
 import dataclasses
 import errno
 import importlib
@@ -8,15 +7,17 @@ import io
 import os
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
 
 from shared.application import Application, PresetName
+from shared.ask import Server
 from shared.config import TrainingConfig, checked
 from shared.errors import InputError
+from shared.printing import check_output, silent_libraries
 from shared.usage import HELP, first_word, parse
 
 OK, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
@@ -92,22 +93,9 @@ def _complain(message: str, debug: bool) -> None:
     print(f"error: {' '.join(message.split())}", file=sys.stderr)  # noqa: T201
 
 
-@contextlib.contextmanager
-def _silent_libraries() -> Iterator[None]:
-    """TensorFlow's libraries write notes to file descriptor 2 while they load, whatever the log level."""
-    with Path(os.devnull).open("w") as nowhere:
-        kept = os.dup(2)
-        os.dup2(nowhere.fileno(), 2)
-        try:
-            yield
-        finally:
-            os.dup2(kept, 2)
-            os.close(kept)
-
-
 def import_late(name: str) -> Any:
     """A module that loads TensorFlow: after the command line is parsed, so that bad usage is answered at once."""
-    with _silent_libraries():
+    with silent_libraries():
         return importlib.import_module(name)
 
 
@@ -183,35 +171,43 @@ def _train_type(application: Application, defaults: TrainingConfig) -> type:
     return made
 
 
-def _predict_type(application: Application) -> type:
-    fields: list[Any] = [
-        ("run", Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN", help="Run directory, or `latest`.")]),
-        (
-            "inputs",
-            Annotated[
-                tuple[str, ...],
-                tyro.conf.Positional,
-                tyro.conf.arg(metavar="INPUT", help="Inputs; without any, one a line from standard input."),
-            ],
-            dataclasses.field(default=()),
-        ),
+_Inputs = Annotated[
+    tuple[str, ...],
+    tyro.conf.Positional,
+    tyro.conf.arg(metavar="INPUT", help="Inputs; without any, one a line from standard input."),
+]
+_Json = Annotated[bool, tyro.conf.arg(help="Print one JSON object.")]
+_Output = Annotated[Path | None, tyro.conf.arg(help="Write the answers to FILE.csv or FILE.jsonl.")]
+_Debug = Annotated[bool, tyro.conf.arg(help="Show the traceback.")]
+
+
+def _answer_fields(application: Application) -> list[Any]:
+    return [
+        ("inputs", _Inputs, dataclasses.field(default=())),
         ("options", tyro.conf.OmitArgPrefixes[application.options], dataclasses.field(default=application.options())),
-        ("json", Annotated[bool, tyro.conf.arg(help="Print one JSON object.")], dataclasses.field(default=False)),
-        (
-            "output",
-            Annotated[Path | None, tyro.conf.arg(help="Write the answers to FILE.csv or FILE.jsonl.")],
-            dataclasses.field(default=None),
-        ),
-        ("debug", Annotated[bool, tyro.conf.arg(help="Show the traceback.")], dataclasses.field(default=False)),
+        ("json", _Json, dataclasses.field(default=False)),
+        ("output", _Output, dataclasses.field(default=None)),
+        ("debug", _Debug, dataclasses.field(default=False)),
     ]
-    made = dataclasses.make_dataclass("Predict", fields, frozen=True)
+
+
+def _predict_type(application: Application) -> type:
+    run = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN", help="Run directory, or `latest`.")]
+    made = dataclasses.make_dataclass("Predict", [("run", run), *_answer_fields(application)], frozen=True)
     made.__doc__ = "Answer inputs with a run."
     return _command_type(application, made)
 
 
+def _ask_type(application: Application) -> type:
+    server = tyro.conf.OmitArgPrefixes[Server]
+    made = dataclasses.make_dataclass("Ask", [("server", server), *_answer_fields(application)], frozen=True)
+    made.__doc__ = "Answer inputs with an export that a server has."
+    return made
+
+
 def _dispatch(application: Application, words: list[str]) -> None:
     program = f"python -m apps.{application.name}"
-    commands = {"train": _train, "evaluate": _evaluate, "predict": _predict, "export": _export}
+    commands = {"train": _train, "evaluate": _evaluate, "predict": _predict, "export": _export, "ask": _ask}
     name = first_word(words, commands, program)
     if name is None:
         parse(_overview(application), words, program, description=application.summary)
@@ -226,6 +222,7 @@ def _overview(application: Application) -> Any:
         "evaluate": _command_type(application, _Evaluate),
         "predict": _predict_type(application),
         "export": _command_type(application, _Export),
+        "ask": _ask_type(application),
     }
     union: Any = None
     for name, kind in kinds.items():
@@ -255,28 +252,30 @@ def _evaluate(application: Application, words: list[str], program: str) -> None:
     evaluate(application, command.run, command.data, as_json=command.json, **_others(application, command))
 
 
-def _predict(application: Application, words: list[str], program: str) -> None:
+def _parse_inputs(kind: type, words: list[str], program: str) -> Any:
     try:
-        command = parse(_predict_type(application), words, program)
+        return parse(kind, words, program)
     except InputError as error:
         if "unrecognized" not in str(error) or "--" in words:
             raise
         raise InputError(f"{error} (an INPUT that begins with a hyphen goes after --)") from None
+
+
+def _predict(application: Application, words: list[str], program: str) -> None:
+    command = _parse_inputs(_predict_type(application), words, program)
     options = checked(command.options)
     if command.output is not None:
-        _check_output(command.output)
+        check_output(command.output)
     inputs, others = command.inputs or None, _others(application, command)
     predict = import_late("shared.commands").predict
     predict(application, command.run, inputs, options, command.json, command.output, **others)
 
 
-def _check_output(path: Path) -> None:
-    if path.suffix not in (".csv", ".jsonl"):
-        raise InputError(f"--output {path} should end in .csv or .jsonl")
-    if not path.parent.is_dir():
-        raise InputError(f"there is no folder {path.parent} for --output {path}; make it first")
-    if path.is_dir():
-        raise InputError(f"--output {path} is a folder; name a file")
+def _ask(application: Application, words: list[str], program: str) -> None:
+    command = _parse_inputs(_ask_type(application), words, program)
+    options = checked(command.options)
+    ask = import_late("shared.ask").ask
+    ask(application, command.server, command.inputs or None, options, command.json, command.output)
 
 
 def _export(application: Application, words: list[str], program: str) -> None:

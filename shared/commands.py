@@ -1,10 +1,7 @@
 """What the commands do with a trained run: the same for every application."""
 
-import csv
-import io
 import json
-import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +12,9 @@ import rich.table
 from shared.answers import answers, ask_module
 from shared.application import Application
 from shared.config import checked
-from shared.errors import InputError
-from shared.loading import load_ensemble, note, parameters, read_again
-from shared.runs import atomically, open_run, write_json
+from shared.loading import load_ensemble, parameters, read_again
+from shared.printing import check_output, inputs_or_lines, note, print_answers
+from shared.runs import open_run, write_json
 
 MOST_COLUMNS = 5  # metrics that stand side by side in a terminal of 80 columns
 
@@ -131,50 +128,14 @@ def predict(
     others: Sequence[str] = (),
 ) -> None:
     """Answers inputs through the serving module that `export` writes."""
-    if output is not None and output.suffix not in (".csv", ".jsonl"):
-        raise InputError(f"--output {output} should end in .csv or .jsonl")
+    if output is not None:
+        check_output(output)
     options = checked(options)
     module = application.serving_module(load_ensemble(application, open_run(application.name, name), others))
-    raw = iter(inputs) if inputs else standard_input()
-    if not inputs and sys.stdin.isatty():
-        note("reading inputs from the terminal, one a line; Ctrl-D ends")
+    raw = inputs_or_lines(inputs)
     found = answers(application, ask_module(module), raw, options)
-    if as_json:
-        found = list(found)
-    if output is not None:
-        note(f"wrote {_write_answers(output, found)} answers to {output}")
-    if as_json:
-        print(json.dumps({"application": application.name, "answers": list(found)}, ensure_ascii=False))  # noqa: T201
-    elif output is None:
-        pieces = application.stream(module, raw, options) or (application.show(answer) + "\n" for answer in found)
-        for piece in pieces:
-            print(piece, end="", flush=True)  # noqa: T201
-
-
-def _write_answers(path: Path, answers: Iterable[dict[str, Any]]) -> int:
-    count = 0
-    with (
-        atomically(path) as temporary,
-        temporary.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file,
-    ):
-        for count, answer in enumerate(answers, 1):
-            if path.suffix == ".jsonl":
-                file.write(json.dumps(answer, ensure_ascii=False) + "\n")
-                continue
-            writer = csv.DictWriter(file, fieldnames=list(answer))
-            if count == 1:
-                writer.writeheader()
-            several = {
-                key: json.dumps(value, ensure_ascii=False) for key, value in answer.items() if type(value) is list
-            }
-            writer.writerow(answer | several)
-    return count
-
-
-def standard_input() -> Iterator[str]:
-    """Lines of standard input without their line ends, as they come; bytes that are not UTF-8 are replaced."""
-    for line in io.TextIOWrapper(sys.stdin.buffer, encoding="utf-8-sig", errors="replace", newline="\n"):
-        yield line.rstrip("\r\n")
+    pieces = None if as_json or output is not None else application.stream(module, raw, options)
+    print_answers(application, found, as_json, output, pieces)
 
 
 def export(application: Application, name: str, to: Path, others: Sequence[str] = ()) -> Path:

@@ -3,7 +3,6 @@
 import dataclasses
 import filecmp
 import math
-import sys
 import zipfile
 from collections.abc import Sequence
 from typing import Any
@@ -13,12 +12,8 @@ import keras
 from shared.application import Application, Trained
 from shared.config import TrainingConfig, config_from_dict
 from shared.errors import InputError
+from shared.printing import note as note  # applications know it by this name
 from shared.runs import Run, open_run
-
-
-def note(text: str) -> None:
-    """Progress and logs go to standard error."""
-    print(text, file=sys.stderr, flush=True)  # noqa: T201
 
 
 def run_config(application: Application, name: str) -> TrainingConfig:

@@ -71,7 +71,7 @@ def _one_line(box: str, program: str) -> str:
     help_hint = f"see {program} --help"
     if match := re.match(r"Unrecognized (?:or misplaced )?options: (.*)", first):
         return _unknown(match[1].split(", "), lines[1:], help_hint)
-    if match := re.match(r"Missing from [^:]*: (\S+) (.*?)\.? \(required\)", text):
+    if match := re.match(r"Missing from [^:]*: (--\S+ [A-Z|{}]+|\S+) (.*?)\.? \(required\)", text):
         return f"{match[1]} is missing ({match[2][:1].lower()}{match[2][1:]}); {help_hint}"
     if match := re.match(r"Missing value for argument '(.*)'\.", text):
         what = f"{match[1]} needs a value" if match[1].startswith("-") else f"{match[1].upper()} is missing"

@@ -105,6 +105,15 @@ def tiny_run(made_once: MadeOnce, tiny_text: Path) -> Path:
     return made_once("tiny-run", train) / "run"
 
 
+@pytest.fixture(scope="session")
+def tiny_models(made_once: MadeOnce, tiny_run: Path) -> Path:
+    """A folder of exported models with one version of text generation. Do not write to it."""
+    from apps.text_generation.application import APPLICATION
+    from shared.commands import export
+
+    return made_once("tiny-models", lambda folder: export(APPLICATION, str(tiny_run), folder))
+
+
 @dataclasses.dataclass(frozen=True)
 class Answer:
     """What a command did."""

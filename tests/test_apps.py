@@ -88,8 +88,11 @@ def test_without_words_the_applications_are_listed(all_applications):
     ("words", "message"),
     [
         (["rusn"], "there is no command 'rusn'; did you mean runs?"),
-        (["frobnicate"], "there is no command 'frobnicate'; there are: demo, runs, diagnose"),
-        (["--json"], "say first what to do: python -m apps demo | runs | diagnose"),
+        (
+            ["frobnicate"],
+            "there is no command 'frobnicate'; there are: demo, runs, diagnose, export-all, inspect, edge",
+        ),
+        (["--json"], "say first what to do: python -m apps demo | runs | diagnose | export-all | inspect"),
         (["text_generation", "train"], "say: python -m apps.text_generation train"),
         (["runs", "nothing"], "there is no application 'nothing'; there are: "),
         (["runs", "text_generation", "extra"], "unrecognized words: extra; see python -m apps runs --help"),

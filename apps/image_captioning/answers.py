@@ -1,9 +1,13 @@
 """How captions are written down and printed."""
 
+import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from pathlib import Path
+from typing import Any, NoReturn
 
 import numpy as np
+
+from shared.errors import InputError
 
 
 def records(inputs: Sequence[str], outputs: Mapping[str, np.ndarray]) -> list[dict[str, Any]]:
@@ -15,7 +19,14 @@ def records(inputs: Sequence[str], outputs: Mapping[str, np.ndarray]) -> list[di
 
     Returns:
         `image`, `caption` and `score`; of `n_best` `image`, `captions` and `scores`.
+
+    Raises:
+        InputError: An image cannot be decoded, so that its score is NaN.
     """
+    scores = outputs["scores"][:, 0] if "scores" in outputs else outputs["score"]
+    for image, score in zip(inputs, scores, strict=True):
+        if math.isnan(score):
+            _refuse(Path(image))
     if "captions" not in outputs:
         rows = zip(inputs, outputs["caption"], outputs["score"], strict=True)
         return [{"image": image, "caption": caption.decode(), "score": float(score)} for image, caption, score in rows]
@@ -27,6 +38,13 @@ def records(inputs: Sequence[str], outputs: Mapping[str, np.ndarray]) -> list[di
         }
         for image, captions, scores in zip(inputs, outputs["captions"], outputs["scores"], strict=True)
     ]
+
+
+def _refuse(path: Path) -> NoReturn:
+    from apps.image_captioning.image_files import read_image  # TensorFlow knows what is wrong
+
+    read_image(path)
+    raise InputError(f"{path} was no image when it was read; try it again")
 
 
 def shown(answer: Mapping[str, Any]) -> str:

@@ -10,12 +10,10 @@ import numpy as np
 import tensorflow as tf
 import tqdm
 
+from apps.image_captioning.files import read_file
 from apps.image_captioning.images import MOST_PIXELS, VERSION, count_pixels, decode_pixels
 from shared.caching import cached_arrays
 from shared.errors import InputError
-
-MOST_BYTES = 300_000_000
-"""Of a file: what `MOST_PIXELS` take in a BMP, and half as much again."""
 
 # One of each kind of file, whatever its content: compiled once.
 _count = tf.function(count_pixels, input_signature=[tf.TensorSpec([], tf.string)])
@@ -40,7 +38,7 @@ class ImageFiles(Sequence[bytes]):
     @overload
     def __getitem__(self, index: slice) -> "ImageFiles": ...
     def __getitem__(self, index: int | slice) -> "bytes | ImageFiles":
-        return ImageFiles(self.paths[index]) if isinstance(index, slice) else _read(self.paths[index])
+        return ImageFiles(self.paths[index]) if isinstance(index, slice) else read_file(self.paths[index])
 
 
 def read_image(path: Path) -> bytes:
@@ -49,22 +47,9 @@ def read_image(path: Path) -> bytes:
     Raises:
         InputError: There is no such file, it cannot be read, or as `check_image`.
     """
-    content = _read(path)
+    content = read_file(path)
     check_image(str(path), content)
     return content
-
-
-def _read(path: Path) -> bytes:
-    try:
-        if path.exists() and not path.is_file():
-            raise InputError(f"{path} is no file; give the path of an image")
-        if path.stat().st_size > MOST_BYTES:
-            raise InputError(f"{path} has over {MOST_BYTES // 10**6} MB, too much for an image; make it smaller")
-        return path.read_bytes()
-    except FileNotFoundError:
-        raise InputError(f"there is no file {path}; give the path of an image") from None
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}; give the path of an image") from None
 
 
 def check_image(name: str, content: bytes) -> None:

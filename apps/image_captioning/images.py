@@ -55,6 +55,33 @@ def decode_images(image_bytes: tf.Tensor) -> tf.Tensor:
     )
 
 
+def decode_what_can_be(image_bytes: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """As `decode_images`, but what cannot be decoded is black, and the others are as they would be without it.
+
+    TensorFlow's decoders fail the whole graph. Only `tf.data` goes on after an error, so images that were decoded come
+    out of a data set with their places, followed by one of none, because a data set of nothing is an error too.
+
+    Args:
+        image_bytes: string [N].
+
+    Returns:
+        uint8 [N, 224, 224, 3], and bool [N], whether it was decoded.
+    """
+    images = tf.size(image_bytes)
+
+    def decode(place: tf.Tensor, content: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        return place, decode_image(content)
+
+    contents = tf.data.Dataset.from_tensor_slices((tf.range(images), image_bytes))
+    decoded = contents.map(decode, num_parallel_calls=4, deterministic=False).ignore_errors()
+    nothing = tf.data.Dataset.from_tensors((images, tf.zeros([SIZE, SIZE, 3], tf.uint8)))
+    together = decoded.concatenate(nothing).batch(tf.cast(images, tf.int64) + 1)
+    places, pixels = together.get_single_element()
+    pixels = tf.scatter_nd(places[:, None], pixels, tf.stack([images + 1, SIZE, SIZE, 3]))
+    good = tf.scatter_nd(places[:, None], tf.ones_like(places, tf.bool), [images + 1])
+    return tf.ensure_shape(pixels[:images], [None, SIZE, SIZE, 3]), good[:images]
+
+
 def decode_image(image_bytes: tf.Tensor) -> tf.Tensor:
     """Pixels of one encoded image, upright, squashed into a square as those of Flickr8k are.
 

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 import tensorflow as tf
 
 from apps.image_captioning.assets import CaptioningAssets
-from apps.image_captioning.efficientnet_lite import SIZE
-from apps.image_captioning.images import decode_images
+from apps.image_captioning.images import decode_what_can_be
 from apps.image_captioning.model import CaptioningModel
 from shared.decoding.beam_search import Hypotheses, beam_search
 from shared.subwords import BEGIN, END
@@ -27,6 +26,7 @@ class Captioner(tf.Module):
     """Describes images by beam search, each by itself: an answer does not depend on what is beside it.
 
     An image is a JPEG, a PNG, a GIF (its first frame) or a BMP, of any size up to 50 megapixels, grey or with alpha.
+    What is none, damaged or larger has an empty caption with the score NaN, and its batch mates are answered.
 
     Args:
         model: With its encoder.
@@ -56,7 +56,8 @@ class Captioner(tf.Module):
         """Describes images, the contents of files, string [N].
 
         Returns:
-            `caption` string [N]; `score` float32 [N], the mean log-probability a word, the end counted.
+            `caption` string [N]; `score` float32 [N], the mean log-probability a word, the end counted; NaN where the
+            image cannot be decoded.
         """
         captions, scores = self._captions(image_bytes, 1)
         return {"caption": captions[:, 0], "score": scores[:, 0]}
@@ -67,7 +68,8 @@ class Captioner(tf.Module):
 
         Returns:
             `captions` string [N, K] in the order of the search, the best first; `scores` float32 [N, K], their mean
-            log-probabilities: K is the width of the beam, at most 5. Where the search found fewer, a score is -1e30.
+            log-probabilities: K is the width of the beam, at most 5. Where the search found fewer, a score is -1e30;
+            where the image cannot be decoded, NaN.
         """
         captions, scores = self._captions(image_bytes, min(N_BEST, self._beam_width))
         return {"captions": captions, "scores": scores}
@@ -86,7 +88,7 @@ class Captioner(tf.Module):
             image_bytes,
             1,
             lambda found: (found.symbols[:, 0], mean_scores(found)[:, 0], found.attention[:, 0]),
-            ((tf.int32, shape[:2]), (tf.float32, [None]), (tf.float32, shape)),
+            ((END, shape[:2]), (float("nan"), [None]), (0.0, shape)),
         )
         caption = self._vocabulary.decode(symbols)
         words = tf.strings.split(caption).to_tensor("")
@@ -100,7 +102,7 @@ class Captioner(tf.Module):
             image_bytes,
             count,
             lambda found: (found.symbols, mean_scores(found)),
-            ((tf.int32, [None, count, self._longest]), (tf.float32, [None, count])),
+            ((END, [None, count, self._longest]), (float("nan"), [None, count])),
         )
         return self._vocabulary.decode(symbols), scores
 
@@ -109,19 +111,35 @@ class Captioner(tf.Module):
         image_bytes: tf.Tensor,
         count: int,
         choose: Callable[[Hypotheses], tuple[tf.Tensor, ...]],
-        kinds: tuple[tuple[tf.DType, list[int | None]], ...],
+        kinds: tuple[tuple[float, list[int | None]], ...],
     ) -> list[tf.Tensor]:
-        """What is chosen of the hypotheses of images string [N]; some images at a time, to bound the memory."""
+        """What is chosen of the hypotheses of images string [N]; some images at a time, to bound the memory.
+
+        Args:
+            image_bytes: Contents of files.
+            count: Of hypotheses an image.
+            choose: From the hypotheses of some images to tensors.
+            kinds: Of each of these, what it holds where an image cannot be decoded, and the shape.
+        """
         images = tf.size(image_bytes)
         rounds = tf.maximum((images + TOGETHER - 1) // TOGETHER, 1)
-        written = [tf.TensorArray(kind, rounds, element_shape=shape, infer_shape=False) for kind, shape in kinds]
+        blanks = [tf.constant(blank) for blank, _ in kinds]  # int32 or float32
+        written = [
+            tf.TensorArray(blank.dtype, rounds, element_shape=shape, infer_shape=False)
+            for blank, (_, shape) in zip(blanks, kinds, strict=True)
+        ]
 
         def describe_some(turn: tf.Tensor, written: list[tf.TensorArray]) -> tuple[tf.Tensor, list[tf.TensorArray]]:
-            pixels = decode_images(image_bytes[turn * TOGETHER : (turn + 1) * TOGETHER])
+            pixels, good = decode_what_can_be(image_bytes[turn * TOGETHER : (turn + 1) * TOGETHER])
             # A batch of none would leave nothing to encode: it is one black image.
-            black = tf.zeros([tf.maximum(1 - tf.shape(pixels)[0], 0), SIZE, SIZE, 3], tf.uint8)
-            found = choose(self._search(tf.concat([pixels, black], axis=0), count))
-            return turn + 1, [array.write(turn, values) for array, values in zip(written, found, strict=True)]
+            nothing = tf.maximum(1 - tf.shape(pixels)[0], 0)
+            pixels, good = tf.pad(pixels, [[0, nothing], [0, 0], [0, 0], [0, 0]]), tf.pad(good, [[0, nothing]])
+            found = choose(self._search(pixels, count))
+            kept = [
+                tf.where(tf.reshape(good, [-1] + [1] * (len(values.shape) - 1)), values, blank)
+                for values, blank in zip(found, blanks, strict=True)
+            ]
+            return turn + 1, [array.write(turn, values) for array, values in zip(written, kept, strict=True)]
 
         _, written = tf.while_loop(lambda turn, _: turn < rounds, describe_some, (tf.constant(0), written))
         return [array.concat()[:images] for array in written]

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from shared import application, runs
-from shared.application import Datasets, Evaluation, Shapes, Stage, Trained
+from shared.application import Batching, Datasets, Evaluation, Shapes, Stage, Trained
 from shared.config import Count, Fraction, Positive, Size, TrainingConfig
 from shared.errors import InputError
 
@@ -94,6 +94,8 @@ class SentimentAnalysis(application.Application[SentimentConfig, "Corpus", "Sent
     name = "sentiment_analysis"
     summary = "review in, calibrated polarity out: a bidirectional LSTM"
     options = AnswerOptions
+    needs_run = ("html",)
+    batching = Batching(rows=64, wait_microseconds=1_000)  # an answer alone takes about as long
     monitor = "val_error"  # probabilities are scaled afterwards: the loss would choose the least confident weights
     demo_inputs = (
         "The best coffee I have had in years, and it arrived in two days.",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field
 
 from shared import application, runs
-from shared.application import Datasets, Evaluation, Shapes, Trained
+from shared.application import Batching, Datasets, Evaluation, Shapes, Trained
 from shared.config import Count, Fraction, NonNegative, Size, TrainingConfig
 from shared.errors import InputError
 
@@ -76,6 +76,8 @@ class TextGeneration(application.Application[TextGenerationConfig, "Corpus", "Vo
     summary = "prompt in, text out: a character language model"
     options = SamplingOptions
     answer_batch = 1
+    needs_run = ("stream",)
+    batching = Batching(rows=32, wait_microseconds=10_000)  # a loop of many steps, whose rows come almost for free
     demo_inputs = ("ROMEO:\n", "To be, or not to be", "First Citizen:\nBefore we proceed")
     presets: Mapping[application.PresetName, TextGenerationConfig] = {
         "quick": TextGenerationConfig(
@@ -168,7 +170,7 @@ class TextGeneration(application.Application[TextGenerationConfig, "Corpus", "Vo
 
     def warmup_requests(self, shapes: Shapes) -> Mapping[str, Mapping[str, Any]]:
         """A short prompt for each signature."""
-        from apps.text_generation.serving import warmup_requests
+        from apps.text_generation.requests import warmup_requests
 
         return warmup_requests(self.demo_inputs[:1], SamplingOptions())
 
@@ -176,7 +178,7 @@ class TextGeneration(application.Application[TextGenerationConfig, "Corpus", "Vo
         self, inputs: Sequence[str], options: SamplingOptions, shapes: Shapes
     ) -> "tuple[str, Mapping[str, np.ndarray]]":
         """Rows of the signature `sample`."""
-        from apps.text_generation.serving import sample_request
+        from apps.text_generation.requests import sample_request
 
         return "sample", sample_request(inputs, options)
 

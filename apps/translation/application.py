@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field
 
 from shared import application
-from shared.application import Datasets, Evaluation, Shapes, Trained
+from shared.application import Batching, Datasets, Evaluation, Shapes, Trained
 from shared.config import Fraction, NonNegative, Size, TrainingConfig
 from shared.errors import InputError
 
@@ -98,6 +98,7 @@ class Translation(application.Application[TranslationConfig, "Corpus", "Translat
     name = "translation"
     summary = "sentence in, sentence out: an encoder-decoder with attention"
     options = AnswerOptions
+    batching = Batching(rows=16, wait_microseconds=5_000)  # more at once are hardly more a second, and later
     monitor = "val_error"  # of tokens; the likelihood falls long before the translations get worse
     ensembles = True
     demo_inputs = (

@@ -13,13 +13,15 @@ from shared.answers import ask_module
 from shared.application import Application, Trained
 from shared.errors import InputError
 from shared.runs import Run
+from shared.serving.checksums import write_checksums
+from shared.serving.server_config import VERSION_BATCHING, version_batching
 from shared.serving.warmup import write_warmup_requests
 
 
 def export_run(
     application: Application[Any, Any, Any], run: Run, trained: Trained[Any, Any], to: Path, others: Sequence[str] = ()
 ) -> Path:
-    """Writes `to/NAME/VERSION`: the SavedModel, its warm-up records and its model card.
+    """Writes `to/NAME/VERSION`: the SavedModel, warm-up records, batching parameters, model card and checksums.
 
     The folder is made under a name that is no version and renamed when it is complete, so that a server that watches
     `to/NAME` never sees half a version.
@@ -50,7 +52,9 @@ def export_run(
         options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
         tf.saved_model.save(module, str(unfinished), signatures=dict(module.signatures), options=options)
         write_warmup_requests(unfinished, application.name, application.warmup_requests(ask_module(module).shapes))
+        (unfinished / VERSION_BATCHING).write_text(version_batching(application.batching), encoding="utf-8")
         (unfinished / "README.md").write_text(model_card(application, run, others), encoding="utf-8")
+        write_checksums(unfinished)
         return _rename_to_next_version(unfinished, folder)
     except tf.errors.OpError as error:  # how TensorFlow says that the disk is full
         raise OSError(f"cannot write to {folder}: {error.message.splitlines()[0]}") from None

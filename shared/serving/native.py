@@ -7,17 +7,17 @@ protocol buffers are TensorBoard's copies of TensorFlow's, the same bytes withou
 
 import contextlib
 import ctypes
-import functools
-import importlib.util
 import os
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from google.protobuf.message import DecodeError
 from tensorboard.compat.proto import attr_value_pb2, meta_graph_pb2, tensor_pb2
+
+from shared.serving.c_interface import NativeError, Pointer, checked, tensorflow_with_text
 
 # TensorFlow's numbers of the types that NumPy has too. Strings are Python objects, for NumPy's own drop trailing NULs.
 _DTYPES = {
@@ -27,14 +27,6 @@ _DTYPES = {
 _NUMBERS = {np.dtype(dtype): number for number, dtype in _DTYPES.items()}
 
 
-class NativeError(RuntimeError):
-    """TensorFlow could not load or run a SavedModel: its own message and `code` (gRPC's: 3 is a bad argument)."""
-
-    def __init__(self, message: str, code: int):
-        super().__init__(message)
-        self.code = code
-
-
 class Signature(NamedTuple):
     """What goes in and out: name -> (type, `object` for strings; shape, `None` where a size or the rank may vary)."""
 
@@ -42,49 +34,8 @@ class Signature(NamedTuple):
     outputs: dict[str, tuple[np.dtype, tuple[int | None, ...] | None]]
 
 
-class _Pointer(ctypes.c_void_p):
-    """A handle of TensorFlow's. As a subclass it stays a pointer, where ctypes turns a plain `c_void_p` into an int."""
-
-
 class _Edge(ctypes.Structure):
-    _fields_ = (("operation", _Pointer), ("index", ctypes.c_int))
-
-
-_RESULTS = {  # of the functions that return more than an int
-    **dict.fromkeys(("TF_NewStatus", "TF_NewSessionOptions", "TF_NewGraph", "TF_GraphOperationByName"), _Pointer),
-    **dict.fromkeys(("TF_LoadSessionFromSavedModel", "TF_LoadLibrary", "TF_AllocateTensor", "TF_TensorData"), _Pointer),
-    **dict.fromkeys(("TF_NewBufferFromString", "TF_StringGetDataPointer"), _Pointer),
-    **{"TF_Message": ctypes.c_char_p, "TF_Dim": ctypes.c_int64, "TF_StringGetSize": ctypes.c_size_t},
-}
-
-
-@functools.cache
-def _tensorflow() -> ctypes.CDLL:
-    """TensorFlow's C interface, which is no second copy where Python has loaded it, with the operations of TF.Text."""
-    specs = map(importlib.util.find_spec, ("tensorflow", "tensorflow_text"))  # finds packages without importing them
-    folder, text = (Path(spec.origin).parent if spec and spec.origin else None for spec in specs)
-    libraries = list(folder.glob("libtensorflow_cc.*")) if folder else []
-    if not libraries:
-        raise NativeError("no libtensorflow_cc: install the `tensorflow` wheel for Linux or macOS", 9)
-    tf = ctypes.CDLL(str(libraries[0]))
-    for name, result in _RESULTS.items():
-        getattr(tf, name).restype = result
-    # TF.Text keeps its libraries of operations below `python`, and Python's own extension modules elsewhere.
-    for path in sorted(text.glob("python/**/_*")) if text else ():
-        if path.suffix in (".so", ".dylib"):  # which stays loaded without its handle
-            tf.TF_DeleteLibraryHandle(_checked(tf, tf.TF_LoadLibrary, os.fsencode(path)))
-    return tf
-
-
-def _checked(tf: ctypes.CDLL, function: Callable, *arguments: object) -> object:
-    """Call a function whose last argument is a status, and raise `NativeError` if it reports an error there."""
-    status = tf.TF_NewStatus()
-    result = function(*arguments, status)
-    failed, explanation = tf.TF_GetCode(status), tf.TF_Message(status)
-    tf.TF_DeleteStatus(status)
-    if failed:
-        raise NativeError(explanation.decode("utf-8", "replace"), failed)
-    return result
+    _fields_ = (("operation", Pointer), ("index", ctypes.c_int))
 
 
 class NativeSavedModel(contextlib.AbstractContextManager):
@@ -104,15 +55,15 @@ class NativeSavedModel(contextlib.AbstractContextManager):
     """
 
     def __init__(self, path: str | Path, tag: str = "serve"):
-        graphs, tags, tf = _meta_graphs(path), (ctypes.c_char_p * 1)(tag.encode()), _tensorflow()
+        graphs, tags, tf = meta_graphs(path), (ctypes.c_char_p * 1)(tag.encode()), tensorflow_with_text()
         self._tf, self.signatures, self._edges = tf, {}, {}
         with contextlib.ExitStack() as undo:
             graph, options = tf.TF_NewGraph(), tf.TF_NewSessionOptions()
             undo.callback(tf.TF_DeleteGraph, graph)
             undo.callback(tf.TF_DeleteSessionOptions, options)
             arguments = (options, None, os.fsencode(path), tags, 1, graph, None)
-            self._session = _checked(tf, tf.TF_LoadSessionFromSavedModel, *arguments)
-            undo.callback(_checked, tf, tf.TF_DeleteSession, self._session)
+            self._session = checked(tf, tf.TF_LoadSessionFromSavedModel, *arguments)
+            undo.callback(checked, tf, tf.TF_DeleteSession, self._session)
             definitions = next(each for each in graphs if set(each.meta_info_def.tags) == {tag}).signature_def
             for name, definition in sorted(definitions.items()):
                 if not name.startswith("__saved_model"):  # the initialising operation is listed like a signature
@@ -147,11 +98,11 @@ class NativeSavedModel(contextlib.AbstractContextManager):
         arrays = [_to_array(name, inputs[name], dtype) for name, (dtype, _) in takes.items()]
         feeds, fetches = self._edges[signature]
         with contextlib.ExitStack() as stack:
-            values = (_Pointer * len(feeds))(*[self._to_tensor(array, stack) for array in arrays])
-            results = (_Pointer * len(fetches))()
+            values = (Pointer * len(feeds))(*[self._to_tensor(array, stack) for array in arrays])
+            results = (Pointer * len(fetches))()
             ends = (feeds, values, len(feeds), fetches, results, len(fetches))
             try:
-                _checked(self._tf, self._tf.TF_SessionRun, self._session, None, *ends, None, 0, None)
+                checked(self._tf, self._tf.TF_SessionRun, self._session, None, *ends, None, 0, None)
             except NativeError:
                 # TensorFlow reports a function that it cannot instantiate before its thread has released a lock in the
                 # session. To delete that session can abort the process, so one that failed is never deleted.
@@ -168,7 +119,7 @@ class NativeSavedModel(contextlib.AbstractContextManager):
     def __exit__(self, *exception: object) -> None:
         self.close()
 
-    def _endpoints(self, graph: _Pointer, infos: Mapping) -> tuple[dict[str, tuple], ctypes.Array]:
+    def _endpoints(self, graph: Pointer, infos: Mapping) -> tuple[dict[str, tuple], ctypes.Array]:
         """Type and shape of each `TensorInfo` by name, and the graph's edges in the same order."""
         specs, edges = {}, []
         for name, info in sorted(infos.items()):
@@ -180,7 +131,7 @@ class NativeSavedModel(contextlib.AbstractContextManager):
             specs[name] = np.dtype(_DTYPES[info.dtype]), None if info.tensor_shape.unknown_rank else shape
         return specs, (_Edge * len(edges))(*edges)
 
-    def _to_tensor(self, array: np.ndarray, stack: contextlib.ExitStack) -> _Pointer:
+    def _to_tensor(self, array: np.ndarray, stack: contextlib.ExitStack) -> Pointer:
         """A new tensor, which `stack` deletes."""
         # Made from a TensorProto, as a server does: TensorFlow then owns the strings. Written in place by TF_StringCopy
         # they would be ours to free, and we cannot know when: a graph may keep what it was fed, in a variable for one.
@@ -191,10 +142,10 @@ class NativeSavedModel(contextlib.AbstractContextManager):
         stack.callback(self._tf.TF_DeleteTensor, tensor)
         buffer = self._tf.TF_NewBufferFromString(data, ctypes.c_size_t(len(data)))
         stack.callback(self._tf.TF_DeleteBuffer, buffer)
-        _checked(self._tf, self._tf.TF_TensorFromProto, buffer, tensor)
+        checked(self._tf, self._tf.TF_TensorFromProto, buffer, tensor)
         return tensor
 
-    def _from_tensor(self, tensor: _Pointer) -> np.ndarray:
+    def _from_tensor(self, tensor: Pointer) -> np.ndarray:
         """A copy of what a tensor holds."""
         tf, data = self._tf, self._tf.TF_TensorData(tensor)
         shape = [tf.TF_Dim(tensor, axis) for axis in range(tf.TF_NumDims(tensor))]
@@ -202,7 +153,7 @@ class NativeSavedModel(contextlib.AbstractContextManager):
         if array.dtype.kind != "O":
             ctypes.memmove(array.ctypes.data, data, array.nbytes)
             return array
-        strings = [_Pointer(data.value + 24 * index) for index in range(array.size)]  # sizeof(TF_TString)
+        strings = [Pointer(data.value + 24 * index) for index in range(array.size)]  # sizeof(TF_TString)
         items = (ctypes.string_at(tf.TF_StringGetDataPointer(s), tf.TF_StringGetSize(s)) for s in strings)
         return np.fromiter(items, array.dtype, array.size).reshape(shape)
 
@@ -225,7 +176,13 @@ def _to_array(name: str, value: object, dtype: np.dtype) -> np.ndarray:
         raise ValueError(f"input '{name}' takes {'strings' if dtype.kind == 'O' else dtype}: {error}") from None
 
 
-def _meta_graphs(path: str | Path) -> list[meta_graph_pb2.MetaGraphDef]:
+def meta_graphs(path: str | Path) -> list[meta_graph_pb2.MetaGraphDef]:
+    """The graphs of a SavedModel by their tags, read from the file and not loaded.
+
+    Raises:
+        FileNotFoundError: There is no `saved_model.pb`.
+        NativeError: It is no SavedModel.
+    """
     file = Path(path, "saved_model.pb")
     if not file.is_file():
         raise FileNotFoundError(f"no SavedModel in '{path}': it has no saved_model.pb")
@@ -239,14 +196,14 @@ def _meta_graphs(path: str | Path) -> list[meta_graph_pb2.MetaGraphDef]:
 
 def operations(path: str | Path) -> set[str]:
     """The types of all operations in a SavedModel and its functions, read from the file; raises as loading does."""
-    graphs = [meta_graph.graph_def for meta_graph in _meta_graphs(path)]
+    graphs = [meta_graph.graph_def for meta_graph in meta_graphs(path)]
     functions = [function for graph in graphs for function in graph.library.function]
     return {node.op for nodes in (*(g.node for g in graphs), *(f.node_def for f in functions)) for node in nodes}
 
 
 def must_compile_functions(path: str | Path) -> list[str]:
     """What XLA must compile: names of functions, and of nodes as `node` or `function/node`; raises as loading does."""
-    graphs = [meta_graph.graph_def for meta_graph in _meta_graphs(path)]
+    graphs = [meta_graph.graph_def for meta_graph in meta_graphs(path)]
     functions = [(function.signature.name, function) for graph in graphs for function in graph.library.function]
     nodes = [(node.name, node) for graph in graphs for node in graph.node]
     nodes += [(f"{name}/{node.name}", node) for name, function in functions for node in function.node_def]

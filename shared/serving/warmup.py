@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
-WARMUP_FILE = Path("assets.extra") / "tf_serving_warmup_requests"
+from shared.serving.versions import WARMUP_FILE
 
 
 def write_warmup_requests(saved_model: Path, model_name: str, requests: Mapping[str, Mapping[str, Any]]) -> Path:
@@ -33,3 +34,16 @@ def write_warmup_requests(saved_model: Path, model_name: str, requests: Mapping[
             log = prediction_log_pb2.PredictionLog(predict_log=prediction_log_pb2.PredictLog(request=request))
             writer.write(log.SerializeToString())
     return path
+
+
+def read_warmup_requests(saved_model: Path) -> dict[str, dict[str, np.ndarray]]:
+    """The requests that a version is warmed up with: inputs by name for each signature; none where there is no file."""
+    path = saved_model / WARMUP_FILE
+    if not path.is_file():
+        return {}
+    records = tf.data.TFRecordDataset(str(path)).as_numpy_iterator()
+    requests = [prediction_log_pb2.PredictionLog.FromString(record).predict_log.request for record in records]
+    return {
+        request.model_spec.signature_name: {name: tf.make_ndarray(value) for name, value in request.inputs.items()}
+        for request in requests
+    }

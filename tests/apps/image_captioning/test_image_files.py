@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from apps.image_captioning import image_files
+from apps.image_captioning import files, image_files
 from apps.image_captioning.image_files import ImageFiles, bad_images, check_image, read_image
 from shared.errors import InputError
 from shared.sources import fingerprint
@@ -89,7 +89,7 @@ class TestBadImages:
 
     def test_a_file_too_large_to_be_read(self, path):
         with path.open("wb") as file:
-            file.truncate(image_files.MOST_BYTES + 1)
+            file.truncate(files.MOST_BYTES + 1)
         assert "300 MB" in refusal(path)
 
     def test_a_folder_a_missing_file_and_an_impossible_name(self, tmp_path):

@@ -1,6 +1,7 @@
 """An image gets the same caption from predict, the export and the C++ loader, whatever is beside it."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import PIL.Image
@@ -13,9 +14,13 @@ from apps.image_captioning.prediction import caption_all, looked_at
 from apps.image_captioning.serving import TOGETHER
 from shared import commands, loading
 from shared.application import Trained
+from shared.cli import main
+from shared.errors import InputError
 from shared.runs import Run
 from shared.serving.native import NativeSavedModel, must_compile_functions, operations
+from shared.serving.stock_operations import stock_operations
 from tests.apps.image_captioning.conftest import encoded
+from tests.shared.serving.tiny_server import TinyServer, assert_asked_as_predicted
 
 CAPTIONS = {f"a {colour} square on the {side}" for colour in ("red", "green", "blue") for side in ("left", "right")}
 
@@ -92,6 +97,61 @@ def test_an_export_answers_in_the_c_loader_as_predict_does(exported, tiny_captio
     assert (exported / "assets.extra/tf_serving_warmup_requests").exists()
 
 
+@pytest.fixture(scope="module")
+def damaged(images, photograph):
+    """What is no image, in every way."""
+    jpeg, png = encoded(photograph, "JPEG"), images[0]
+    header = jpeg[: jpeg.index(b"\xff\xda")]
+    huge = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR" + (2**31 - 1).to_bytes(4, "big") * 2 + bytes(20)
+    return [b"", b"text", jpeg[: len(jpeg) // 2], header, png[:-30], b"\xff\xd8\xff", b"RIFF0000WEBP", huge]
+
+
+def test_what_cannot_be_decoded_leaves_the_others_as_they_are(exported, tiny_captioner, images, damaged):
+    mixed = [image for pair in zip(damaged, images, strict=False) for image in pair]
+    expected = tiny_captioner.caption(tf.constant(images[: len(damaged)]))
+    several = tiny_captioner.n_best(tf.constant(images[: len(damaged)]))
+    looked = tiny_captioner.attention(tf.constant(images[: len(damaged)]))
+    with NativeSavedModel(exported) as served:
+        found = served.run({"image_bytes": mixed})
+        assert found["caption"][1::2].tolist() == expected["caption"].numpy().tolist()
+        np.testing.assert_allclose(found["score"][1::2], expected["score"], atol=1e-5)
+        assert found["caption"][0::2].tolist() == [b""] * len(damaged)
+        assert np.isnan(found["score"][0::2]).all()
+
+        found = served.run({"image_bytes": mixed}, "n_best")
+        assert found["captions"][1::2].tolist() == several["captions"].numpy().tolist()
+        assert set(found["captions"][0::2].ravel()) == {b""}
+        assert np.isnan(found["scores"][0::2]).all()
+
+        found = served.run({"image_bytes": mixed}, "attention")
+        np.testing.assert_allclose(found["weights"][1::2], looked["weights"], atol=1e-5)
+        assert not found["weights"][0::2].any()
+        assert set(found["words"][0::2].ravel()) == {b""}
+
+        alone = served.run({"image_bytes": damaged[:1]})
+        assert alone["caption"].tolist() == [b""]
+        assert not stock_operations().foreign(operations(exported))
+
+
+def test_predict_names_what_cannot_be_decoded(image_captioning, tiny_captioning_run, squares, damaged):
+    good, bad = str(squares / "30.png"), image_captioning.folder / "bad.jpg"
+    bad.write_bytes(damaged[2])
+    assert "bad.jpg is a damaged image" in image_captioning.refused("predict", tiny_captioning_run, good, "bad.jpg")
+    scores = np.array([-0.5, np.nan], np.float32)
+    for content, message in (
+        (damaged[0], "is empty; replace it"),
+        (damaged[1], "is no JPEG, PNG"),
+        (damaged[7], "mega"),
+    ):
+        bad.write_bytes(content)
+        for outputs in ({"score": scores}, {"captions": None, "scores": scores[:, None]}):
+            with pytest.raises(InputError, match=rf"bad.jpg .*{message}"):
+                APPLICATION.records([good, str(bad)], outputs)
+    bad.write_bytes(Path(good).read_bytes())
+    with pytest.raises(InputError, match=r"bad.jpg was no image when it was read"):
+        APPLICATION.records([good, str(bad)], {"score": scores})
+
+
 def test_a_model_without_attention_answers_too(tiny_captioning_run, images):
     import dataclasses
 
@@ -125,3 +185,13 @@ def test_predict_takes_paths_and_needs_no_package_of_weights(
     assert answer.status == 0
     assert answer.output.startswith(paths[0])
     assert answer.output.count("\n") == 4
+
+
+def test_a_server_is_asked_as_predict_answers(exported, tiny_captioner, squares, capsys, tmp_path):
+    paths = [str(squares / f"{index}.png") for index in (30, 31)]
+    assert_asked_as_predicted(APPLICATION, tiny_captioner, exported, paths, capsys)
+    (tmp_path / "bad.jpg").write_bytes(b"text")
+    with TinyServer(exported, APPLICATION.name) as server:
+        capsys.readouterr()
+        assert main(APPLICATION, ["ask", "--server", server.rest, paths[0], str(tmp_path / "bad.jpg")]) == 2
+        assert "bad.jpg is no JPEG" in capsys.readouterr().err

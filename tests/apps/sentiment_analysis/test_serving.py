@@ -13,6 +13,7 @@ from shared import commands, loading
 from shared.metrics.calibration import with_temperature
 from shared.runs import Run
 from shared.serving.native import NativeSavedModel, must_compile_functions, operations
+from tests.shared.serving.tiny_server import assert_asked_as_predicted
 
 REVIEWS = [
     b"The plot was lovely, the tea was warm.",
@@ -100,3 +101,9 @@ def test_the_command_line_answers(sentiment_analysis, tiny_sentiment_run):
     assert (
         "cannot write" in sentiment_analysis("predict", tiny_sentiment_run, "--explain", "--html", "no/a", "x").errors
     )
+
+
+def test_a_server_is_asked_as_predict_answers(module, exported, capsys):
+    inputs = [review.decode("utf-8", "surrogateescape") for review in REVIEWS]
+    assert_asked_as_predicted(APPLICATION, module, exported, inputs, capsys)
+    assert_asked_as_predicted(APPLICATION, module, exported, inputs[:6], capsys, "--explain", explain=True)

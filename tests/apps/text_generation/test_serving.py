@@ -9,11 +9,13 @@ import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
 
 from apps.text_generation.application import APPLICATION, SamplingOptions
-from apps.text_generation.serving import TextGenerator, sample_request
+from apps.text_generation.requests import sample_request
+from apps.text_generation.serving import TextGenerator
 from shared import commands, loading
 from shared.answers import answers, ask_module
 from shared.runs import Run
 from shared.serving.native import NativeSavedModel, must_compile_functions, operations
+from tests.shared.serving.tiny_server import assert_asked_as_predicted
 
 PROMPTS = ["the old", "", "a", "Zürich 😀 \0 ☃", "x" * 3000]
 
@@ -109,6 +111,11 @@ def test_predict_export_and_cpp_loader_give_the_same_text(module, exported):
             assert loaded.signatures["sample"](**tensors)["text"].numpy()[0].decode() == wanted["text"]
         served = saved_model.run({"prompt": [p.encode() for p in PROMPTS]}, "serving_default")["text"]
         assert [t.decode() for t in served] == [generate(module, [p], length=400)[0] for p in PROMPTS]
+
+
+def test_a_server_is_asked_as_predict_answers(module, exported, capsys):
+    words = ["--length", "20", "--seed", "3", "--top-k", "5"]
+    assert_asked_as_predicted(APPLICATION, module, exported, PROMPTS, capsys, *words, length=20, seed=3, top_k=5)
 
 
 def test_an_export_is_servable(exported):

@@ -16,6 +16,7 @@ from shared.application import Trained
 from shared.runs import Run
 from shared.serving.native import NativeSavedModel, must_compile_functions, operations
 from shared.subwords import END
+from tests.shared.serving.tiny_server import assert_asked_as_predicted
 
 TEXTS = [
     b"The red cat sees the old dog.",
@@ -173,3 +174,9 @@ def test_predict_translates_line_by_line(translation, tiny_translation_run, tiny
 
 def test_limits_leave_room():
     assert longest_translation(tf.constant([1, 10])).numpy().tolist() == [11, 25]
+
+
+def test_a_server_is_asked_as_predict_answers(tiny_translator, exported, capsys):
+    inputs = [text.decode("utf-8", "surrogateescape") for text in TEXTS]
+    assert_asked_as_predicted(APPLICATION, tiny_translator, exported, inputs, capsys)
+    assert_asked_as_predicted(APPLICATION, tiny_translator, exported, inputs[:3], capsys, "--n-best", n_best=True)
