@@ -90,9 +90,12 @@ def test_without_words_the_applications_are_listed(all_applications):
         (["rusn"], "there is no command 'rusn'; did you mean runs?"),
         (
             ["frobnicate"],
-            "there is no command 'frobnicate'; there are: demo, runs, diagnose, export-all, inspect, edge",
+            "there is no command 'frobnicate'; there are: demo, runs, diagnose, export-all, inspect, edge, serve",
         ),
-        (["--json"], "say first what to do: python -m apps demo | runs | diagnose | export-all | inspect"),
+        (
+            ["--json"],
+            "say first what to do: python -m apps demo | runs | diagnose | export-all | inspect | edge | serve",
+        ),
         (["text_generation", "train"], "say: python -m apps.text_generation train"),
         (["runs", "nothing"], "there is no application 'nothing'; there are: "),
         (["runs", "text_generation", "extra"], "unrecognized words: extra; see python -m apps runs --help"),

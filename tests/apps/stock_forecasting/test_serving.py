@@ -21,6 +21,7 @@ from shared.application import Trained
 from shared.runs import open_run
 from shared.serving.export import export_run
 from shared.serving.native import NativeSavedModel
+from tests.shared.serving.tiny_server import assert_asked_as_predicted
 
 
 @pytest.fixture(scope="module")
@@ -104,6 +105,11 @@ def test_predict_export_and_cpp_loader_give_the_same_forecast(module, exported, 
             assert same, name
     assert [each["ticker"] for each in predicted] == ["AAA", "BBB"]
     assert (exported / "assets.extra/tf_serving_warmup_requests").exists()
+
+
+def test_a_server_answers_what_predict_does(module, exported, tiny_prices, capsys):
+    paths = [str(path) for path in sorted(tiny_prices.glob("*.csv"))]
+    assert_asked_as_predicted(APPLICATION, module, exported, paths, capsys)
 
 
 def test_the_calibration_in_graph_is_that_of_the_backtest(trained, module, tiny_prices):
