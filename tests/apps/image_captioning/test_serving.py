@@ -20,7 +20,8 @@ from shared.runs import Run
 from shared.serving.native import NativeSavedModel, must_compile_functions, operations
 from shared.serving.stock_operations import stock_operations
 from tests.apps.image_captioning.conftest import encoded
-from tests.shared.serving.tiny_server import TinyServer, assert_asked_as_predicted
+from tests.shared.serving.asking import assert_asked_as_predicted
+from tests.shared.serving.tiny_server import TinyServer
 
 CAPTIONS = {f"a {colour} square on the {side}" for colour in ("red", "green", "blue") for side in ("left", "right")}
 
@@ -146,7 +147,7 @@ def test_predict_names_what_cannot_be_decoded(image_captioning, tiny_captioning_
         bad.write_bytes(content)
         for outputs in ({"score": scores}, {"captions": None, "scores": scores[:, None]}):
             with pytest.raises(InputError, match=rf"bad.jpg .*{message}"):
-                APPLICATION.records([good, str(bad)], outputs)
+                APPLICATION.records([good, str(bad)], outputs, APPLICATION.options())
     bad.write_bytes(Path(good).read_bytes())
     with pytest.raises(InputError, match=r"bad.jpg was no image when it was read"):
         APPLICATION.records([good, str(bad)], {"score": scores})

@@ -13,7 +13,7 @@ from shared import commands, loading
 from shared.metrics.calibration import with_temperature
 from shared.runs import Run
 from shared.serving.native import NativeSavedModel, must_compile_functions, operations
-from tests.shared.serving.tiny_server import assert_asked_as_predicted
+from tests.shared.serving.asking import assert_asked_as_predicted
 
 REVIEWS = [
     b"The plot was lovely, the tea was warm.",

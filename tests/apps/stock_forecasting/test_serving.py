@@ -21,7 +21,7 @@ from shared.application import Trained
 from shared.runs import open_run
 from shared.serving.export import export_run
 from shared.serving.native import NativeSavedModel
-from tests.shared.serving.tiny_server import assert_asked_as_predicted
+from tests.shared.serving.asking import assert_asked_as_predicted
 
 
 @pytest.fixture(scope="module")

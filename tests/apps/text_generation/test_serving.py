@@ -15,7 +15,7 @@ from shared import commands, loading
 from shared.answers import answers, ask_module
 from shared.runs import Run
 from shared.serving.native import NativeSavedModel, must_compile_functions, operations
-from tests.shared.serving.tiny_server import assert_asked_as_predicted
+from tests.shared.serving.asking import assert_asked_as_predicted
 
 PROMPTS = ["the old", "", "a", "Zürich 😀 \0 ☃", "x" * 3000]
 

@@ -16,7 +16,7 @@ from shared.application import Trained
 from shared.runs import Run
 from shared.serving.native import NativeSavedModel, must_compile_functions, operations
 from shared.subwords import END
-from tests.shared.serving.tiny_server import assert_asked_as_predicted
+from tests.shared.serving.asking import assert_asked_as_predicted
 
 TEXTS = [
     b"The red cat sees the old dog.",

@@ -1,11 +1,10 @@
-"""Just enough of TensorFlow Serving to test a client against: one version of one model, in the test's own process."""
+"""Just enough of TensorFlow Serving to test a client against: one version of one model, which refuses when told to."""
 
 import base64
 import concurrent.futures
 import contextlib
 import http.server
 import json
-import math
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -15,9 +14,6 @@ import grpc
 import numpy as np
 from tensorflow_serving.apis import get_model_metadata_pb2, predict_pb2, prediction_service_pb2_grpc
 
-from shared.answers import answers, ask_module
-from shared.application import Application
-from shared.cli import main
 from shared.serving.json_tensors import DTYPES
 from shared.serving.native import NativeError, NativeSavedModel
 from shared.serving.tensor_protos import fill_tensor_proto, from_tensor_proto
@@ -161,43 +157,3 @@ def _plain(value: Any) -> Any:
 
 def _text(value: Any) -> Any:
     return value.decode("utf-8", "surrogateescape") if isinstance(value, bytes) else value
-
-
-def assert_asked_as_predicted(
-    application: Application, module: Any, path: Path, inputs: list[str], capsys: Any, *words: str, **options: Any
-) -> None:
-    """Asserts that `ask` answers by both protocols what the serving module does.
-
-    Args:
-        application: The application.
-        module: Its serving module.
-        path: A version of its export.
-        inputs: Raw inputs.
-        capsys: pytest's.
-        *words: Options of `ask`.
-        **options: The same, as fields.
-    """
-    predicted = list(answers(application, ask_module(module), inputs, application.options(**options)))
-    with TinyServer(path, application.name) as server:
-        for url in (server.rest, server.grpc):
-            capsys.readouterr()
-            assert main(application, ["ask", "--server", url, "--json", *words, "--debug", "--", *inputs]) == 0
-            asked = json.loads(capsys.readouterr().out)["answers"]
-            assert len(asked) == len(inputs)
-            assert_same(asked, predicted)
-
-
-def assert_same(found: Any, expected: Any) -> None:
-    """Asserts that two answers are equal, numbers up to rounding."""
-    if isinstance(expected, dict):
-        assert found.keys() == expected.keys()
-        for name, value in expected.items():
-            assert_same(found[name], value)
-    elif isinstance(expected, list):
-        assert len(found) == len(expected)
-        for each, value in zip(found, expected, strict=True):
-            assert_same(each, value)
-    elif isinstance(expected, float):
-        assert math.isclose(found, expected, rel_tol=1e-5, abs_tol=1e-5), (found, expected)
-    else:
-        assert found == expected
