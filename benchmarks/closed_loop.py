@@ -10,6 +10,7 @@ inputs, over and over, with its default options.
 
 import contextlib
 import dataclasses
+import functools
 import itertools
 import json
 import threading
@@ -22,7 +23,8 @@ import numpy as np
 import tyro
 
 import apps
-from shared.application import Application
+from shared.answers import Asked, ask_saved_model
+from shared.application import Application, Shapes
 from shared.serving.client import connect
 
 WARM = 0.1
@@ -45,10 +47,10 @@ class Arguments:
     """Of asking."""
 
 
-def typical_request(application: Application, rows: int) -> tuple[str, Mapping[str, np.ndarray]]:
-    """A signature and its inputs: the demo inputs over and over."""
+def typical_request(application: Application, rows: int, shapes: Shapes) -> tuple[str, Mapping[str, np.ndarray]]:
+    """A signature and its inputs: the demo inputs over and over, for a model of some shapes."""
     inputs = list(itertools.islice(itertools.cycle(application.demo_inputs), rows))
-    return application.request(inputs, application.options())
+    return application.request(inputs, application.options(), shapes)
 
 
 def closed_loop(ask: Callable[[], Any], clients: int, seconds: float) -> dict[str, Any]:
@@ -107,16 +109,16 @@ def percentiles(seconds: Sequence[float]) -> dict[str, float | None]:
 def main(arguments: Arguments) -> None:
     """Asks, and prints what came of it."""
     application = apps.applications()[arguments.application]
-    signature, inputs = typical_request(application, arguments.rows)
     with contextlib.ExitStack() as stack:
         if "://" in arguments.where:
             client = stack.enter_context(connect(arguments.where, application.name))
-            asked: Callable[[], Any] = lambda: client.ask(signature, inputs)  # noqa: E731
+            model = Asked(client.shapes(), client.ask)
         else:
             from shared.serving.native import NativeSavedModel
 
-            model = stack.enter_context(NativeSavedModel(Path(arguments.where)))
-            asked = lambda: model.run(inputs, signature)  # noqa: E731
+            model = ask_saved_model(stack.enter_context(NativeSavedModel(Path(arguments.where))))
+        signature, inputs = typical_request(application, arguments.rows, model.shapes)
+        asked = functools.partial(model.ask, signature, inputs)
         begun = time.perf_counter()
         asked()
         first = time.perf_counter() - begun

@@ -8,8 +8,8 @@ again as soon as it is answered, for so many seconds, after a tenth of that whic
 threads of a process of their own (benchmarks/closed_loop.py), which shares the machine's cores with the server where
 both run on one: what they take to write JSON and to read it is missing to the server. "In process" is the same loop
 around the SavedModel in TensorFlow's C++ session, with as many threads as there are processors at most: the limit. The
-first request is the first that a model of a newly started server gets, connecting included (by REST, asking for its
-metadata too), beside the p50 of one client afterwards.
+first request is the first that a model of a newly started server answers, its metadata having been asked for, beside
+the p50 of one client afterwards.
 """
 
 import contextlib

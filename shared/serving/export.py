@@ -47,8 +47,7 @@ def export_run(
     module = application.serving_module(trained)
     unfinished = folder / f".unfinished-{uuid.uuid4().hex[:8]}"
     try:
-        # An export answers and is not trained on. With the gradients of its layers, which would have to be traced for
-        # it, writing takes twice as long.
+        # An export answers and is not trained on: the gradients of its layers need not be traced and written too.
         options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
         tf.saved_model.save(module, str(unfinished), signatures=dict(module.signatures), options=options)
         write_warmup_requests(unfinished, application.name, application.warmup_requests(ask_module(module).shapes))

@@ -48,7 +48,7 @@ def test_a_server_is_measured_beside_the_model_in_process(tiny_models):
     from apps.text_generation import application
 
     arguments = Arguments(("text_generation",), tiny_models, clients=(1,), rows=(1, 2), seconds=0.2)
-    signature, inputs = typical_request(application.APPLICATION, 5)
+    signature, inputs = typical_request(application.APPLICATION, 5, {})
     assert signature == "sample"
     assert inputs["prompt"][0] == inputs["prompt"][3] != inputs["prompt"][1]
     with TinyServer(tiny_models / "text_generation" / "1", "text_generation") as server:

@@ -30,6 +30,7 @@ STEPS, EPOCHS = 40, 2
 FLAGS = {
     "--preset": "quick",
     "--units": "24",
+    "--layers": "2",
     "--embedding-units": "8",
     "--batch-size": "4",
     "--window": "16",

@@ -150,7 +150,7 @@ def test_predict_names_what_cannot_be_decoded(image_captioning, tiny_captioning_
                 APPLICATION.records([good, str(bad)], outputs, APPLICATION.options())
     bad.write_bytes(Path(good).read_bytes())
     with pytest.raises(InputError, match=r"bad.jpg was no image when it was read"):
-        APPLICATION.records([good, str(bad)], {"score": scores})
+        APPLICATION.records([good, str(bad)], {"score": scores}, APPLICATION.options())
 
 
 def test_a_model_without_attention_answers_too(tiny_captioning_run, images):
