@@ -101,14 +101,20 @@ def at_reported(quantiles: np.ndarray) -> np.ndarray:
     return quantiles[:, np.array(reported_horizons(quantiles.shape[1])) - 1]
 
 
-def baseline_forecasts(corpus: Corpus, origins: Origins, horizon: int) -> dict[str, np.ndarray]:
+def baseline_forecasts(corpus: Corpus, origins: Origins, horizon: int, season: int = 0) -> dict[str, np.ndarray]:
     """The baselines' quantiles of log returns, float64 [n, H, Q] at the horizons that are reported.
 
-    One that cannot be had, because there are too few rows to fit it on, is left out.
+    One that cannot be had, because there are too few rows to fit it on, is left out; so is the seasonal naive one
+    without a season.
     """
+    every = dict(BASELINES)
+    if season:
+        every["seasonal_naive"] = lambda prices, rows, horizons: baselines.seasonal_naive(
+            prices, rows, horizons, LEVELS, season
+        )
     found: dict[str, np.ndarray] = {}
-    with _bar(len(BASELINES) * len(corpus.panel), "baselines") as bar:
-        for name, forecast in BASELINES.items():
+    with _bar(len(every) * len(corpus.panel), "baselines") as bar:
+        for name, forecast in every.items():
             parts = []
             for prices, rows in zip(corpus.panel, origins, strict=True):
                 bar.update()

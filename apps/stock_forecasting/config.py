@@ -70,6 +70,8 @@ class StockConfig(TrainingConfig):
     """In training, of the rows after that every how many-th is forecast from."""
     weighting: NonNegative = 1.0
     """Power of past volatility by which losses are divided: at 1 calm days count as much as wild ones."""
+    season: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    """Rows after which values come again, for the seasonal naive baseline; 0 where there are no seasons, as of stocks."""
     calibration: Literal["none", "split", "adaptive"] = "split"
     """Quantiles are moved by what they missed on validation; adaptive also by what they missed since, in `evaluate`."""
 

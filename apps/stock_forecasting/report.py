@@ -36,7 +36,7 @@ def evaluate(trained: Trained, corpus: Corpus, run: Run) -> Evaluation:
     raw = at_reported(at_every_row)
     own = calibrated(raw, found, assets.scores, config.calibration)
     scales = evaluation.train_scales([prices.log_close for prices in corpus.panel], [rows[-1] for rows in corpus.train])
-    others = baseline_forecasts(corpus, corpus.test, config.horizon)
+    others = baseline_forecasts(corpus, corpus.test, config.horizon, config.season)
     mine = evaluation.losses(own, found)
     theirs = {name: evaluation.losses(forecast, found) for name, forecast in others.items()}
     kinds = evaluation.best_of_families(theirs)

@@ -85,7 +85,8 @@ def test_nothing_that_is_known_at_an_origin_changes(corpora, trained):
         np.testing.assert_array_equal(mine, theirs)
     np.testing.assert_array_equal(forecasts(before, corpora[0]), forecasts(after, corpora[1]))
     kept = [tuple(rows[:ORIGINS_KEPT] for rows in corpus.test) for corpus in corpora]
-    of_baselines = [backtest.baseline_forecasts(corpus, rows, 5) for corpus, rows in zip(corpora, kept, strict=True)]
+    of_baselines = [backtest.baseline_forecasts(corpus, rows, 5, 7) for corpus, rows in zip(corpora, kept, strict=True)]
+    assert "seasonal_naive" in of_baselines[0]
     for name, forecast in of_baselines[0].items():
         np.testing.assert_array_equal(forecast, of_baselines[1][name], err_msg=name)
 
