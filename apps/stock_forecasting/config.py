@@ -71,7 +71,7 @@ class StockConfig(TrainingConfig):
     weighting: NonNegative = 1.0
     """Power of past volatility by which losses are divided: at 1 calm days count as much as wild ones."""
     season: Annotated[int, Field(ge=0, lt=2**31)] = 0
-    """Rows after which values come again, for the seasonal naive baseline; 0 where there are no seasons, as of stocks."""
+    """Rows after which values come again, for the seasonal naive baseline; 0 for none, as of stocks."""
     calibration: Literal["none", "split", "adaptive"] = "split"
     """Quantiles are moved by what they missed on validation; adaptive also by what they missed since, in `evaluate`."""
 
