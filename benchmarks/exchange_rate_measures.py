@@ -1,0 +1,92 @@
+"""What forecasts of exchange rates come to in both protocols, on validation and on test."""
+
+from typing import Any
+
+import numpy as np
+
+from apps.stock_forecasting.data import Corpus
+from apps.stock_forecasting.evaluation import MIDDLE, collapsed
+from apps.stock_forecasting.metrics import LEVELS
+from apps.stock_forecasting.significance import diebold_mariano
+from benchmarks.exchange_rate_forecasts import baseline_medians, baseline_quantiles, model_forecasts
+from benchmarks.exchange_rate_protocols import (
+    HORIZONS,
+    WINDOW,
+    WINDOWS,
+    origins,
+    relative_squared_error,
+    rolling_loss,
+    rolling_origins,
+    split,
+)
+from shared.application import Trained
+
+MODEL = "this model"
+
+
+def measure(trained: Trained, corpus: Corpus) -> dict[str, Any]:
+    """Both protocols on both parts.
+
+    Args:
+        trained: The model.
+        corpus: Rates and inverses.
+
+    Returns:
+        `rse` by part, forecaster and horizon, `crps` by part and forecaster; of test, whether the medians are
+        `collapsed`, their largest `distance` from the last value, and `p_values` by horizon, of Diebold and Mariano for
+        the squared errors beside the last value's, averaged by row.
+    """
+    rates = [prices.table["close"].to_numpy() for prices in corpus.panel[: len(corpus.panel) // 2]]
+    values = np.stack(rates, axis=1)
+    parts = split(len(values))
+    spans = {"validation": (parts.validation, parts.test), "test": (parts.test, parts.rows)}
+    report: dict[str, Any] = {"rse": {}, "crps": {}}
+    for part, (begin, end) in spans.items():
+        rows = np.arange(begin - max(HORIZONS), end - min(HORIZONS))
+        own = model_forecasts(trained, corpus, rows, calibrated=False)
+        medians = {MODEL: own[..., [MIDDLE]]} | baseline_medians(np.log(values), rows, max(HORIZONS))
+        scores: dict[str, list[float]] = {}
+        squares: dict[str, list[np.ndarray]] = {}
+        for name, each in medians.items():
+            for horizon in HORIZONS:
+                found = point_forecasts(each, values, rows, origins(begin, end, horizon), horizon)
+                scores.setdefault(name, []).append(relative_squared_error(found, values[begin:end]))
+                squares.setdefault(name, []).append(((found - values[begin:end]) ** 2).mean(axis=1))
+        report["rse"][part] = scores
+        windows = WINDOWS if part == "test" else (end - begin - 1) // WINDOW
+        report["crps"][part] = rolling(trained, corpus, values, rolling_origins(begin + 1, windows))
+        own = own[:, :, np.array(HORIZONS) - 1].reshape(-1, len(HORIZONS), own.shape[-1])
+        report["distance"] = float(np.abs(np.expm1(own[..., MIDDLE])).max())
+        report["collapsed"] = collapsed(own)
+        report["p_values"] = [
+            diebold_mariano(mine, theirs, horizon).p_value
+            for mine, theirs, horizon in zip(squares[MODEL], squares["last_value"], HORIZONS, strict=True)
+        ]
+    return report
+
+
+def point_forecasts(
+    returns: np.ndarray, values: np.ndarray, rows: np.ndarray, wanted: np.ndarray, horizon: int
+) -> np.ndarray:
+    """Forecasts as values, [wanted, currencies].
+
+    Args:
+        returns: float [currencies, n, H, 1], log returns that are forecast.
+        values: float [times, currencies].
+        rows: int [n], that they are forecast from; they rise.
+        wanted: Some of them.
+        horizon: Rows ahead.
+    """
+    found = returns[:, np.searchsorted(rows, wanted), horizon - 1, 0]
+    return values[wanted] * np.exp(found.T)
+
+
+def rolling(trained: Trained, corpus: Corpus, values: np.ndarray, rows: np.ndarray) -> dict[str, float]:
+    """GluonTS's loss of the windows after some rows, by forecaster."""
+    last = values[rows].T.ravel()
+    targets = values[rows[:, None] + np.arange(1, WINDOW + 1)].transpose(2, 0, 1).reshape(-1, WINDOW)
+    raw, moved = (model_forecasts(trained, corpus, rows, calibrated) for calibrated in (False, True))
+    every = {MODEL: moved, f"{MODEL}, not calibrated": raw} | baseline_quantiles(np.log(values), rows)
+    return {
+        name: rolling_loss(each.reshape(-1, *each.shape[2:]), LEVELS, last, targets) for name, each in every.items()
+    }
