@@ -66,6 +66,8 @@ class Arguments:
     """Hours that it reads, or writes, at a step."""
     dropout: float = 0.3
     """Rate, on what it reads and on what it says."""
+    level: Literal["last", "mean"] = "last"
+    """What is taken out of a window and put back: its last value, or its mean and deviation."""
     loss: Literal["mae", "mse"] = "mae"
     """What its training minimises."""
     learning_rate: float = 1e-3
@@ -149,7 +151,14 @@ def competitors(
     return {
         "recurrent": (
             lambda: SegmentForecaster(
-                own.window, horizon, series, arguments.segment, arguments.cell, arguments.units, arguments.dropout
+                own.window,
+                horizon,
+                series,
+                arguments.segment,
+                arguments.cell,
+                arguments.units,
+                arguments.dropout,
+                arguments.level,
             ),
             own,
         ),

@@ -8,16 +8,19 @@ import tensorflow as tf
 from shared.layers.builders import recurrent_stack
 
 Tensor = Any
+LEVELS = ("last", "mean")
+LEAST_VARIANCE = 1e-5
+"""Of a window, in units of train's: one that stands still has some."""
 
 
 @keras.saving.register_keras_serializable("recur_benchmarks")
 class SegmentForecaster(keras.Model):
     """Segments of a window are read in turn; from the last state every segment ahead is written by one step of its own.
 
-    The last value of the window is subtracted from it and added to the forecast, so that its level does not matter (the
-    reversible normalisation of Kim et al. 2022, without its deviation). What a step writes is asked for by an embedding
-    of its place and one of the series: no forecast feeds on another, so errors do not add up (Lin et al. 2023). All
-    series share one network.
+    The level of a window, and where it is told so its deviation, is taken out of what is read and put into what is
+    written, so that neither matters (the reversible normalisation of Kim et al. 2022). What a step writes is asked for
+    by an embedding of its place and one of the series: no forecast feeds on another, so errors do not add up (Lin et
+    al. 2023). All series share one network.
 
     Args:
         window: L, rows seen; whole segments.
@@ -27,9 +30,10 @@ class SegmentForecaster(keras.Model):
         cell: `gru`, `lstm`, …
         units: Of the recurrent layer.
         dropout: Rate, on what is read and on what is said.
+        level: What is taken out: `last`, the last value; `mean`, the mean and the deviation.
 
     Raises:
-        ValueError: The window is not made of whole segments.
+        ValueError: The window is not made of whole segments, or there is no such level.
 
     Sources:
         Lin, S., Lin, W., Wu, W., Zhao, F., Mo, R. and Zhang, H. (2023), "SegRNN: Segment Recurrent Neural Network for
@@ -46,11 +50,14 @@ class SegmentForecaster(keras.Model):
         cell: str = "gru",
         units: int = 128,
         dropout: float = 0.0,
+        level: str = "last",
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
         if window % segment:
             raise ValueError(f"a window of {window} rows is not made of whole segments of {segment}")
+        if level not in LEVELS:
+            raise ValueError(f"there is no level {level!r}; there are {', '.join(LEVELS)}")
         self.settings = {
             "window": window,
             "horizon": horizon,
@@ -59,6 +66,7 @@ class SegmentForecaster(keras.Model):
             "cell": cell,
             "units": units,
             "dropout": dropout,
+            "level": level,
         }
         self.ahead = -(-horizon // segment)
         self.read = keras.layers.Dense(units, activation="relu")
@@ -88,15 +96,21 @@ class SegmentForecaster(keras.Model):
             float32 [N, H].
         """
         segment, units = self.settings["segment"], self.settings["units"]
-        last = inputs["window"][:, -1:]
-        segments = tf.reshape(inputs["window"] - last, [-1, self.settings["window"] // segment, segment])
+        window = inputs["window"]
+        if self.settings["level"] == "last":
+            level, deviation = window[:, -1:], tf.ones_like(window[:, -1:])
+        else:
+            level, variance = tf.nn.moments(window, axes=[1], keepdims=True)
+            deviation = tf.sqrt(variance + LEAST_VARIANCE)
+        segments = tf.reshape((window - level) / deviation, [-1, self.settings["window"] // segment, segment])
         seen = self.dropout(self.read(segments), training=training)
         _, states = self.stack(seen, training=training)
         asked = self.place(tf.range(self.ahead))[None] + self.of_series(inputs["series"])[:, None]
         states = [tf.repeat(state, self.ahead, axis=0) for state in states]
         said, _ = self.stack.step(tf.reshape(asked, [-1, units]), states, training=training)
         written = self.write(self.dropout(said, training=training))
-        return tf.reshape(written, [-1, self.ahead * segment])[:, : self.settings["horizon"]] + last
+        written = tf.reshape(written, [-1, self.ahead * segment])[:, : self.settings["horizon"]]
+        return written * deviation + level
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""

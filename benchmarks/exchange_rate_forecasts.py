@@ -49,13 +49,13 @@ def model_forecasts(trained: Trained, corpus: Corpus, rows: np.ndarray, calibrat
         calibrated: Whether quantiles are moved by what they missed on validation.
 
     Returns:
-        float64 [currencies, n, H, Q].
+        float64 [2 · currencies, n, H, Q], for `mirrored_mean`; the first half are those of the rates alone.
     """
     module = StockForecaster(trained.model, trained.assets, trained.config)
     found = forecast_all(module, corpus, tuple(rows for _ in corpus.panel), trained.config)
     if calibrated:
         found = module.calibrated((PERCENT * found).astype(np.float32)).numpy().astype(np.float64) / PERCENT
-    return mirrored_mean(found.reshape(len(corpus.panel), len(rows), *found.shape[1:]))
+    return found.reshape(len(corpus.panel), len(rows), *found.shape[1:])
 
 
 def baseline_medians(log_rates: np.ndarray, rows: np.ndarray, horizon: int) -> dict[str, np.ndarray]:

@@ -8,7 +8,7 @@ from apps.stock_forecasting.data import Corpus
 from apps.stock_forecasting.evaluation import MIDDLE, collapsed
 from apps.stock_forecasting.metrics import LEVELS
 from apps.stock_forecasting.significance import diebold_mariano
-from benchmarks.exchange_rate_forecasts import baseline_medians, baseline_quantiles, model_forecasts
+from benchmarks.exchange_rate_forecasts import baseline_medians, baseline_quantiles, mirrored_mean, model_forecasts
 from benchmarks.exchange_rate_protocols import (
     HORIZONS,
     WINDOW,
@@ -21,7 +21,7 @@ from benchmarks.exchange_rate_protocols import (
 )
 from shared.application import Trained
 
-MODEL = "this model"
+MODEL, ALONE, UNCALIBRATED = "this model", "this model, rates alone", "this model, not calibrated"
 
 
 def measure(trained: Trained, corpus: Corpus) -> dict[str, Any]:
@@ -43,8 +43,10 @@ def measure(trained: Trained, corpus: Corpus) -> dict[str, Any]:
     report: dict[str, Any] = {"rse": {}, "crps": {}}
     for part, (begin, end) in spans.items():
         rows = np.arange(begin - max(HORIZONS), end - min(HORIZONS))
-        own = model_forecasts(trained, corpus, rows, calibrated=False)
-        medians = {MODEL: own[..., [MIDDLE]]} | baseline_medians(np.log(values), rows, max(HORIZONS))
+        every = model_forecasts(trained, corpus, rows, calibrated=False)
+        own, alone = mirrored_mean(every), every[: len(rates)]
+        medians = {MODEL: own[..., [MIDDLE]], ALONE: alone[..., [MIDDLE]]}
+        medians |= baseline_medians(np.log(values), rows, max(HORIZONS))
         scores: dict[str, list[float]] = {}
         squares: dict[str, list[np.ndarray]] = {}
         for name, each in medians.items():
@@ -86,7 +88,9 @@ def rolling(trained: Trained, corpus: Corpus, values: np.ndarray, rows: np.ndarr
     last = values[rows].T.ravel()
     targets = values[rows[:, None] + np.arange(1, WINDOW + 1)].transpose(2, 0, 1).reshape(-1, WINDOW)
     raw, moved = (model_forecasts(trained, corpus, rows, calibrated) for calibrated in (False, True))
-    every = {MODEL: moved, f"{MODEL}, not calibrated": raw} | baseline_quantiles(np.log(values), rows)
+    alone = moved[: values.shape[1]]
+    every = {MODEL: mirrored_mean(moved), UNCALIBRATED: mirrored_mean(raw), ALONE: alone}
+    every |= baseline_quantiles(np.log(values), rows)
     return {
         name: rolling_loss(each.reshape(-1, *each.shape[2:]), LEVELS, last, targets) for name, each in every.items()
     }

@@ -79,9 +79,9 @@ def test_dataset_has_what_came_after_a_window(short_parts):
     assert max(float(tf.reduce_max(tf.abs(window))) for window in seen) < 400 - HORIZON
 
 
-@pytest.mark.parametrize("cell", ["gru", "lstm"])
-def test_level_of_a_window_does_not_matter_to_the_recurrent_network(cell):
-    model = SegmentForecaster(WINDOW, HORIZON, series=2, segment=24, cell=cell, units=8, dropout=0.5)
+@pytest.mark.parametrize(("cell", "level"), [("gru", "last"), ("lstm", "mean")])
+def test_level_of_a_window_does_not_matter_to_the_recurrent_network(cell, level):
+    model = SegmentForecaster(WINDOW, HORIZON, series=2, segment=24, cell=cell, units=8, dropout=0.5, level=level)
     window = tf.random.stateless_normal([3, WINDOW], [0, 1])
     series = tf.constant([0, 1, 0])
     found = model({"window": window, "series": series})
@@ -91,8 +91,13 @@ def test_level_of_a_window_does_not_matter_to_the_recurrent_network(cell):
     clone.build()
     clone.set_weights(model.get_weights())
     assert clone({"window": window, "series": series}).numpy() == pytest.approx(found.numpy())
+    if level == "mean":
+        scaled = model({"window": 3 * window, "series": series})
+        assert scaled.numpy() == pytest.approx(3 * found.numpy(), abs=1e-3)
     with pytest.raises(ValueError, match="whole segments"):
         SegmentForecaster(50, HORIZON)
+    with pytest.raises(ValueError, match="there are last, mean"):
+        SegmentForecaster(WINDOW, HORIZON, level="first")
 
 
 def test_dlinear_sees_the_moving_average():
