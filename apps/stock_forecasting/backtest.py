@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+import tensorflow as tf
 import tqdm
 
 from apps.stock_forecasting import baselines, volatility
@@ -86,12 +87,13 @@ def forecast_all(module: StockForecaster, corpus: Corpus, origins: Origins, conf
         float64 [n, horizon, Q], at every row ahead; `at_reported` takes those that are reported.
     """
     found = []
+    call = tf.function(module.raw_returns, reduce_retracing=True)  # operation by operation it takes five times as long
     with _bar(sum(map(len, origins)), "forecasting") as bar:
         for number, (prices, rows) in enumerate(zip(corpus.panel, origins, strict=True), 1):
             series = series_of(number, prices, config.features, config.weighting)
             for begin in range(0, len(rows), EVALUATION_BATCH):
                 windows = windows_of(series, rows[begin : begin + EVALUATION_BATCH], config.window)
-                found.append(module.raw_returns(windows).numpy())
+                found.append(call(windows).numpy())
                 bar.update(len(found[-1]))
     return np.concatenate(found).astype(np.float64) / PERCENT
 
