@@ -39,23 +39,26 @@ def mirrored_mean(quantiles: np.ndarray) -> np.ndarray:
     return (rates - inverses[..., ::-1]) / 2
 
 
-def model_forecasts(trained: Trained, corpus: Corpus, rows: np.ndarray, calibrated: bool) -> np.ndarray:
-    """The model's quantiles of log returns from some rows, the same of all currencies.
+def model_forecasts(trained: Trained, corpus: Corpus, rows: np.ndarray) -> np.ndarray:
+    """The model's quantiles of log returns from some rows, the same of all currencies, not calibrated.
 
     Args:
         trained: The model.
         corpus: Rates and inverses.
         rows: int [n].
-        calibrated: Whether quantiles are moved by what they missed on validation.
 
     Returns:
         float64 [2 · currencies, n, H, Q], for `mirrored_mean`; the first half are those of the rates alone.
     """
     module = StockForecaster(trained.model, trained.assets, trained.config)
     found = forecast_all(module, corpus, tuple(rows for _ in corpus.panel), trained.config)
-    if calibrated:
-        found = module.calibrated((PERCENT * found).astype(np.float32)).numpy().astype(np.float64) / PERCENT
     return found.reshape(len(corpus.panel), len(rows), *found.shape[1:])
+
+
+def calibrated(trained: Trained, quantiles: np.ndarray) -> np.ndarray:
+    """Quantiles of log returns [..., H, Q], moved by what the model's missed on validation."""
+    module = StockForecaster(trained.model, trained.assets, trained.config)
+    return module.calibrated((PERCENT * quantiles).astype(np.float32)).numpy().astype(np.float64) / PERCENT
 
 
 def baseline_medians(log_rates: np.ndarray, rows: np.ndarray, horizon: int) -> dict[str, np.ndarray]:

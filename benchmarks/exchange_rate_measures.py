@@ -8,7 +8,13 @@ from apps.stock_forecasting.data import Corpus
 from apps.stock_forecasting.evaluation import MIDDLE, collapsed
 from apps.stock_forecasting.metrics import LEVELS
 from apps.stock_forecasting.significance import diebold_mariano
-from benchmarks.exchange_rate_forecasts import baseline_medians, baseline_quantiles, mirrored_mean, model_forecasts
+from benchmarks.exchange_rate_forecasts import (
+    baseline_medians,
+    baseline_quantiles,
+    calibrated,
+    mirrored_mean,
+    model_forecasts,
+)
 from benchmarks.exchange_rate_protocols import (
     HORIZONS,
     WINDOW,
@@ -43,7 +49,7 @@ def measure(trained: Trained, corpus: Corpus) -> dict[str, Any]:
     report: dict[str, Any] = {"rse": {}, "crps": {}}
     for part, (begin, end) in spans.items():
         rows = np.arange(begin - max(HORIZONS), end - min(HORIZONS))
-        every = model_forecasts(trained, corpus, rows, calibrated=False)
+        every = model_forecasts(trained, corpus, rows)
         own, alone = mirrored_mean(every), every[: len(rates)]
         medians = {MODEL: own[..., [MIDDLE]], ALONE: alone[..., [MIDDLE]]}
         medians |= baseline_medians(np.log(values), rows, max(HORIZONS))
@@ -56,7 +62,12 @@ def measure(trained: Trained, corpus: Corpus) -> dict[str, Any]:
                 squares.setdefault(name, []).append(((found - values[begin:end]) ** 2).mean(axis=1))
         report["rse"][part] = scores
         windows = WINDOWS if part == "test" else (end - begin - 1) // WINDOW
-        report["crps"][part] = rolling(trained, corpus, values, rolling_origins(begin + 1, windows))
+        windows_from = rolling_origins(begin + 1, windows)
+        raw = every[:, np.searchsorted(rows, windows_from)]
+        moved = calibrated(trained, raw)
+        quantiles = {MODEL: mirrored_mean(moved), UNCALIBRATED: mirrored_mean(raw), ALONE: moved[: len(rates)]}
+        quantiles |= baseline_quantiles(np.log(values), windows_from)
+        report["crps"][part] = {name: rolling(each, values, windows_from) for name, each in quantiles.items()}
         own = own[:, :, np.array(HORIZONS) - 1].reshape(-1, len(HORIZONS), own.shape[-1])
         report["distance"] = float(np.abs(np.expm1(own[..., MIDDLE])).max())
         report["collapsed"] = collapsed(own)
@@ -83,14 +94,13 @@ def point_forecasts(
     return values[wanted] * np.exp(found.T)
 
 
-def rolling(trained: Trained, corpus: Corpus, values: np.ndarray, rows: np.ndarray) -> dict[str, float]:
-    """GluonTS's loss of the windows after some rows, by forecaster."""
-    last = values[rows].T.ravel()
+def rolling(quantiles: np.ndarray, values: np.ndarray, rows: np.ndarray) -> float:
+    """GluonTS's loss of the windows after some rows.
+
+    Args:
+        quantiles: float [currencies, n, 30, Q], of log returns at the application's levels.
+        values: float [times, currencies].
+        rows: int [n].
+    """
     targets = values[rows[:, None] + np.arange(1, WINDOW + 1)].transpose(2, 0, 1).reshape(-1, WINDOW)
-    raw, moved = (model_forecasts(trained, corpus, rows, calibrated) for calibrated in (False, True))
-    alone = moved[: values.shape[1]]
-    every = {MODEL: mirrored_mean(moved), UNCALIBRATED: mirrored_mean(raw), ALONE: alone}
-    every |= baseline_quantiles(np.log(values), rows)
-    return {
-        name: rolling_loss(each.reshape(-1, *each.shape[2:]), LEVELS, last, targets) for name, each in every.items()
-    }
+    return rolling_loss(quantiles.reshape(-1, *quantiles.shape[2:]), LEVELS, values[rows].T.ravel(), targets)
