@@ -145,12 +145,13 @@ def table(report: dict[str, Any]) -> str:
         lines.append(f"| {name} | {' | '.join(f'{number:.5f}' for number in numbers)} |")
     for name, numbers in PUBLISHED_RSE.items():
         lines.append(f"| {name} | {'| ' * len(HORIZONS)}{' | '.join(f'{number:.4f}' for number in numbers)} |")
-    p_values = ", ".join(f"{value:.3f}" for value in report["p_values"])
+    p_values = ", ".join(f"{value:.3f}" for value in report["p_values"]["test"])
+    gains = ", ".join(map(str, report["established"])) or "no"
     lines += [
         "",
         f"On test the median is at most {report['distance']:.2%} from the last value"
         f"{': it is collapsed, a copy of it' if report['collapsed'] else ''}; Diebold and Mariano's p beside the last "
-        f"value, by rows ahead: {p_values}",
+        f"value, by rows ahead: {p_values}; validation establishes a gain at {gains} rows ahead",
         "",
         f"GluonTS's mean weighted quantile loss over {WINDOWS} windows of {WINDOW} rows (CRPS, in tables)",
         "",

@@ -27,6 +27,8 @@ from benchmarks.exchange_rate_protocols import (
 )
 from shared.application import Trained
 
+LAST, SURE = "last_value", 0.05
+CAUTIOUS = "this model where validation establishes a gain, else the last value"
 MODEL, ALONE, UNCALIBRATED = "this model", "this model, rates alone", "this model, not calibrated"
 
 
@@ -38,15 +40,17 @@ def measure(trained: Trained, corpus: Corpus) -> dict[str, Any]:
         corpus: Rates and inverses.
 
     Returns:
-        `rse` by part, forecaster and horizon, `crps` by part and forecaster; of test, whether the medians are
-        `collapsed`, their largest `distance` from the last value, and `p_values` by horizon, of Diebold and Mariano for
-        the squared errors beside the last value's, averaged by row.
+        `rse` by part, forecaster and horizon, `crps` by part and forecaster (validation's of what is calibrated is
+        measured where it was calibrated); `p_values` by part and horizon, of Diebold and Mariano for the squared errors
+        beside the last value's, averaged by row; `established`, the horizons at which validation prefers the model to
+        the last value with p below 0.05; of test, whether the medians are `collapsed` and their largest `distance` from
+        the last value.
     """
     rates = [prices.table["close"].to_numpy() for prices in corpus.panel[: len(corpus.panel) // 2]]
     values = np.stack(rates, axis=1)
     parts = split(len(values))
     spans = {"validation": (parts.validation, parts.test), "test": (parts.test, parts.rows)}
-    report: dict[str, Any] = {"rse": {}, "crps": {}}
+    report: dict[str, Any] = {"rse": {}, "crps": {}, "p_values": {}}
     for part, (begin, end) in spans.items():
         rows = np.arange(begin - max(HORIZONS), end - min(HORIZONS))
         every = model_forecasts(trained, corpus, rows)
@@ -71,11 +75,29 @@ def measure(trained: Trained, corpus: Corpus) -> dict[str, Any]:
         own = own[:, :, np.array(HORIZONS) - 1].reshape(-1, len(HORIZONS), own.shape[-1])
         report["distance"] = float(np.abs(np.expm1(own[..., MIDDLE])).max())
         report["collapsed"] = collapsed(own)
-        report["p_values"] = [
+        report["p_values"][part] = [
             diebold_mariano(mine, theirs, horizon).p_value
-            for mine, theirs, horizon in zip(squares[MODEL], squares["last_value"], HORIZONS, strict=True)
+            for mine, theirs, horizon in zip(squares[MODEL], squares[LAST], HORIZONS, strict=True)
         ]
+    chosen = established(report["rse"]["validation"], report["p_values"]["validation"])
+    report["established"] = [horizon for horizon, ours in zip(HORIZONS, chosen, strict=True) if ours]
+    for scores in report["rse"].values():
+        pairs = zip(scores[MODEL], scores[LAST], chosen, strict=True)
+        scores[CAUTIOUS] = [mine if ours else last for mine, last, ours in pairs]
     return report
+
+
+def established(scores: dict[str, list[float]], p_values: list[float]) -> list[bool]:
+    """Whether the model is surely better than the last value, by horizon.
+
+    Args:
+        scores: RSE by forecaster and horizon.
+        p_values: By horizon, two-sided.
+    """
+    return [
+        mine < last and p_value < SURE
+        for mine, last, p_value in zip(scores[MODEL], scores[LAST], p_values, strict=True)
+    ]
 
 
 def point_forecasts(

@@ -10,7 +10,7 @@ from apps.stock_forecasting.prices import read_prices
 from benchmarks import exchange_rate
 from benchmarks.exchange_rate import FILE, Arguments, configuration, main, table
 from benchmarks.exchange_rate_forecasts import baseline_medians, mirrored_mean, write_both_ways
-from benchmarks.exchange_rate_measures import point_forecasts
+from benchmarks.exchange_rate_measures import established, point_forecasts
 from benchmarks.exchange_rate_protocols import (
     HORIZONS,
     origins,
@@ -81,6 +81,11 @@ def test_baselines_have_one_number_a_row_ahead():
     assert found["drift"][1, 0, 4, 0] == pytest.approx(5 * (rates[200, 1] - rates[0, 1]) / 200)
 
 
+def test_a_gain_is_established_where_errors_are_surely_smaller():
+    scores = {"this model": [1.0, 1.0, 1.1], "last_value": [1.1, 1.1, 1.0]}
+    assert established(scores, [0.01, 0.2, 0.01]) == [True, False, False]
+
+
 def test_rolling_loss_is_weighted_over_nine_levels():
     last, targets = np.array([2.0]), np.array([[3.0]])
     certain = np.zeros((1, 1, len(LEVELS)))
@@ -107,12 +112,14 @@ def test_table_says_what_collapsed():
         "crps": {part: {"this model": 0.01} for part in ("validation", "test")},
         "distance": 0.0,
         "collapsed": True,
-        "p_values": [0.5] * 4,
+        "p_values": {"test": [0.5] * 4},
+        "established": [],
     }
     found = table(report)
     assert "| last_value | 0.20000" in found
     assert "collapsed" in found
     assert "LSTNet-skip" in found
+    assert "a gain at no rows ahead" in found
     assert "collapsed" not in table(report | {"collapsed": False})
 
 
