@@ -9,7 +9,8 @@ each case two forecasters are trained on train, stopped by validation, and measu
 
 * recurrent: reads two days of the window at a step, and writes two days of the forecast (`benchmarks.ett_recurrent`,
   after SegRNN);
-* DLinear (Zeng et al. 2023), with the window and learning rate of its authors.
+* DLinear (Zeng et al. 2023), with the window of its authors, and of three learning rates, theirs among them, the one
+  that is best on validation.
 
 Beside them: the last value, the last day repeated, and published figures. The recurrent network's settings were chosen
 by the error on validation, which is in the results too: run it with others and compare.
@@ -43,6 +44,7 @@ HORIZONS = (24, 48, 168, 336, 720)
 CASES = tuple((kind, horizon) for kind in ett_data.COLUMNS for horizon in HORIZONS)
 FILE = "ett/ETTh1.csv.gz"
 BATCH = {"univariate": 32, "multivariate": 128}
+LINEAR_WINDOW, LINEAR_RATES = 336, (5e-4, 1e-3, 5e-3)
 LINEAR_BATCH = {"univariate": 32, "multivariate": 224}
 """32 windows of every series, as its authors have it."""
 
@@ -53,6 +55,8 @@ class Arguments:
 
     only: str = ""
     """A regular expression; only cases whose name, as multivariate/336, it is found in are run."""
+    forecaster: Literal["both", "recurrent", "DLinear"] = "both"
+    """Which are trained."""
     output: Path | None = None
     """File to write the results to, as JSON, after every case."""
     seed: int = 0
@@ -92,9 +96,12 @@ def main(arguments: Arguments) -> None:
         sys.exit(f"error: --only {arguments.only!r} is no regular expression: {error}")
     if not chosen:
         sys.exit(f"error: no case matches {arguments.only!r}; they are {', '.join('{}/{}'.format(*c) for c in CASES)}")
-    settings = {name: value for name, value in vars(arguments).items() if name not in ("only", "output")}
+    settings = {name: value for name, value in vars(arguments).items() if name not in ("only", "forecaster", "output")}
     report: dict[str, Any] = {"settings": settings, "cores": os.cpu_count(), "cases": {}}
-    with tqdm.tqdm(total=len(chosen) * 2 * arguments.epochs, unit="epoch", file=sys.stderr, disable=None) as bar:
+    trainings = sum(
+        len(every) for kind, horizon in chosen for _, every in competitors(kind, 1, horizon, arguments).values()
+    )
+    with tqdm.tqdm(total=trainings * arguments.epochs, unit="epoch", file=sys.stderr, disable=None) as bar:
         for kind, horizon in chosen:
             try:
                 values = ett_data.read_series(Path(folder) / FILE, kind)
@@ -114,15 +121,17 @@ def measured(values: np.ndarray, kind: str, horizon: int, arguments: Arguments, 
         name: {"test": ett_data.errors(forecast(values, firsts, horizon), targets)}
         for name, forecast in (("last value", ett_data.last_value), ("last day", ett_data.seasonal_naive))
     }
-    for name, (build, settings) in competitors(kind, values.shape[1], horizon, arguments).items():
-        begin, seen = time.perf_counter(), bar.n
-
-        def report(epoch: int, logs: dict[str, float], name: str = name, begin: float = begin) -> None:
-            bar.update()
-            bar.set_description(f"{kind}/{horizon}, {name}")
-
-        found[name] = dataclasses.asdict(train(build, values, horizon, settings, report))
-        bar.update(seen + arguments.epochs - bar.n)  # those that stopping early left out
+    for name, (build, every) in competitors(kind, values.shape[1], horizon, arguments).items():
+        begin = time.perf_counter()
+        bar.set_description(f"{kind}/{horizon}, {name}")
+        results = []
+        for settings in every:
+            seen = bar.n
+            result = train(build, values, horizon, settings, lambda epoch, logs: bar.update())
+            results.append(dataclasses.asdict(result) | {"learning_rate": settings.learning_rate})
+            bar.update(seen + arguments.epochs - bar.n)  # those that stopping early left out
+        best = min(results, key=lambda result: result["validation"]["mse"])
+        found[name] = best | {"seconds": sum(result["seconds"] for result in results)}
         test, validation = found[name]["test"], found[name]["validation"]
         bar.write(
             f"{kind}/{horizon}  {name}: validation {validation['mse']:.3f} {validation['mae']:.3f}  test "
@@ -136,8 +145,8 @@ def measured(values: np.ndarray, kind: str, horizon: int, arguments: Arguments, 
 
 def competitors(
     kind: str, series: int, horizon: int, arguments: Arguments
-) -> dict[str, tuple[Callable[[], keras.Model], Settings]]:
-    """The forecasters that are trained, and how."""
+) -> dict[str, tuple[Callable[[], keras.Model], tuple[Settings, ...]]]:
+    """The forecasters that are to be trained, and how: in several ways, of which validation chooses."""
     own = Settings(
         window=arguments.window,
         loss=arguments.loss,
@@ -148,8 +157,11 @@ def competitors(
         patience=arguments.patience,
         seed=arguments.seed,
     )
-    linear = dataclasses.replace(own, window=336, loss="mse", learning_rate=5e-3, batch=LINEAR_BATCH[kind])
-    return {
+    linear = tuple(
+        dataclasses.replace(own, window=LINEAR_WINDOW, loss="mse", learning_rate=rate, batch=LINEAR_BATCH[kind])
+        for rate in LINEAR_RATES
+    )
+    found = {
         "recurrent": (
             lambda: SegmentForecaster(
                 own.window,
@@ -161,10 +173,11 @@ def competitors(
                 arguments.dropout,
                 arguments.level,
             ),
-            own,
+            (own,),
         ),
-        "DLinear": (lambda: DLinear(linear.window, horizon), linear),
+        "DLinear": (lambda: DLinear(LINEAR_WINDOW, horizon), linear),
     }
+    return {name: way for name, way in found.items() if arguments.forecaster in ("both", name)}
 
 
 def table(report: dict[str, Any]) -> str:
@@ -177,8 +190,8 @@ def table(report: dict[str, Any]) -> str:
             continue
         lines += ["", f"| ETTh1, {kind} | {' | '.join(map(str, cases))} |", "|---" + "|---:" * len(cases) + "|"]
         for name in ("recurrent", "DLinear", "last day", "last value"):
-            pairs = {horizon: tuple(case[name]["test"].values()) for horizon, case in cases.items()}
-            lines.append(_line(name, pairs, cases))
+            pairs = {horizon: tuple(case[name]["test"].values()) for horizon, case in cases.items() if name in case}
+            lines += [_line(name, pairs, cases)] if pairs else []
         lines += [_line(f"{name}, published", pairs, cases) for name, pairs in PUBLISHED[kind].items()]
     return "\n".join(lines)
 

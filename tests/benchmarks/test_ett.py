@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from benchmarks import ett_data
-from benchmarks.ett import CASES, Arguments, main, table
+from benchmarks.ett import CASES, Arguments, competitors, main, table
 from benchmarks.ett_dlinear import DLinear, moving_average
 from benchmarks.ett_published import PUBLISHED
 from benchmarks.ett_recurrent import SegmentForecaster
@@ -136,6 +136,13 @@ def test_table_puts_published_figures_below():
     assert "| LSTnet, published | 2.655 / 1.369 |" in found
     assert "univariate" not in found
     assert {kind for kind, _ in CASES} == set(PUBLISHED)
+
+
+def test_linear_model_has_the_rate_that_validation_prefers():
+    found = competitors("multivariate", 7, 24, Arguments(seed=2))
+    assert [len(every) for _, every in found.values()] == [1, 3]
+    assert {settings.seed for _, every in found.values() for settings in every} == {2}
+    assert list(competitors("univariate", 1, 24, Arguments(forecaster="DLinear"))) == ["DLinear"]
 
 
 def test_wrong_use_is_said_in_a_line(monkeypatch, capsys):
