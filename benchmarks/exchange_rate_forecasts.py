@@ -80,7 +80,7 @@ def baseline_medians(log_rates: np.ndarray, rows: np.ndarray, horizon: int) -> d
     found = {}
     with tqdm.tqdm(total=len(ways), desc="baselines", file=sys.stderr, delay=2, leave=False, disable=None) as bar:
         for name, forecast in ways.items():
-            found[name] = np.stack([forecast(rate, rows, horizon, (0.5,)) for rate in log_rates.T])
+            found[name] = np.stack([forecast(rate, rows, range(1, horizon + 1), (0.5,)) for rate in log_rates.T])
             bar.update()
     return found
 
@@ -93,5 +93,6 @@ def baseline_quantiles(log_rates: np.ndarray, rows: np.ndarray) -> dict[str, np.
         rows: int [n].
     """
     return {
-        name: np.stack([forecast(rate, rows, WINDOW) for rate in log_rates.T]) for name, forecast in BASELINES.items()
+        name: np.stack([forecast(rate, rows, range(1, WINDOW + 1)) for rate in log_rates.T])
+        for name, forecast in BASELINES.items()
     }
