@@ -33,40 +33,51 @@ def log_prices(make_table):
 @pytest.mark.parametrize("name", FORECASTS)
 def test_no_forecast_changes_when_every_later_price_does(log_prices, name):
     origins = np.arange(300, 360, 7)
-    found = FORECASTS[name](log_prices, origins, 8, LEVELS)
+    found = FORECASTS[name](log_prices, origins, range(1, 9), LEVELS)
     assert found.shape == (len(origins), 8, 3)
     assert np.isfinite(found).all()
     assert (np.diff(found, axis=-1) >= 0).all()
     for place, origin in enumerate(origins):
         changed = log_prices.copy()
         changed[origin + 1 :] += np.random.default_rng(place).normal(0, 1, len(changed) - origin - 1)
-        after = FORECASTS[name](changed, origins, 8, LEVELS)
+        after = FORECASTS[name](changed, origins, range(1, 9), LEVELS)
         np.testing.assert_array_equal(after[: place + 1], found[: place + 1])
+
+
+@pytest.mark.parametrize("name", FORECASTS)
+def test_some_horizons_are_those_of_all(log_prices, name):
+    origins = np.array([300, 350])
+    every = FORECASTS[name](log_prices, origins, range(1, 9), LEVELS)
+    np.testing.assert_array_equal(FORECASTS[name](log_prices, origins, (2, 7), LEVELS), every[:, [1, 6]])
 
 
 @pytest.mark.parametrize("name", FORECASTS)
 def test_the_level_of_prices_does_not_matter(log_prices, name):
     origins = np.array([300, 350])
-    found = [FORECASTS[name](prices, origins, 4, LEVELS) for prices in (log_prices, log_prices + np.log(1000))]
+    found = [
+        FORECASTS[name](prices, origins, range(1, 5), LEVELS) for prices in (log_prices, log_prices + np.log(1000))
+    ]
     np.testing.assert_allclose(found[1], found[0], rtol=1e-4, atol=1e-7)
 
 
 def test_certain_forecasts():
     log_prices, origins = np.array([0.0, 1.0, 3.0, 4.0, 8.0]), np.array([0, 2, 4])
-    assert not last_value(log_prices, origins, 3, LEVELS).any()
+    assert not last_value(log_prices, origins, range(1, 4), LEVELS).any()
     expected = np.array([0, 1.5, 2])[:, None] * [1, 2, 3]
-    np.testing.assert_allclose(drift(log_prices, origins, 3, LEVELS), np.repeat(expected[..., None], 3, axis=-1))
-    seasonal = seasonal_naive(log_prices, origins[1:], 5, LEVELS, season=3)[..., 0]
+    np.testing.assert_allclose(
+        drift(log_prices, origins, range(1, 4), LEVELS), np.repeat(expected[..., None], 3, axis=-1)
+    )
+    seasonal = seasonal_naive(log_prices, origins[1:], range(1, 6), LEVELS, season=3)[..., 0]
     np.testing.assert_allclose(seasonal, [[-3, -2, 0, -3, -2], [-5, -4, 0, -5, -4]])
-    np.testing.assert_array_equal(seasonal_naive(log_prices, origins, 5, LEVELS, season=1), 0)
+    np.testing.assert_array_equal(seasonal_naive(log_prices, origins, range(1, 6), LEVELS, season=1), 0)
     with pytest.raises(ValueError, match="a season of 4 rows"):
-        seasonal_naive(log_prices, origins, 5, LEVELS, season=4)
+        seasonal_naive(log_prices, origins, range(1, 6), LEVELS, season=4)
 
 
 @given(st.integers(20, 60), st.integers(1, 10), st.integers(40, 80))
 def test_a_random_walk_repeats_what_was(window, horizon, origin):
     log_prices = np.cumsum(np.random.default_rng(window).normal(size=100))
-    found = random_walk(log_prices, np.array([origin]), horizon, LEVELS, window)[0, -1]
+    found = random_walk(log_prices, np.array([origin]), (horizon,), LEVELS, window)[0, 0]
     ends = range(max(horizon, origin - window + 1), origin + 1)
     past = [log_prices[end] - log_prices[end - horizon] for end in ends]
     np.testing.assert_allclose(found, np.quantile(past, LEVELS))
@@ -88,10 +99,10 @@ def test_quantiles_of_windows_that_are_not_full(monkeypatch):
 class TestEwma:
     def test_without_a_return_there_is_no_volatility(self, log_prices):
         with pytest.raises(ValueError, match="no return up to the first row"):
-            ewma(log_prices, np.array([0, 5]), 2, LEVELS)
+            ewma(log_prices, np.array([0, 5]), range(1, 3), LEVELS)
 
     def test_normal_quantiles_of_the_recursion(self, log_prices):
-        found = ewma(log_prices, np.array([390]), 4, LEVELS)[0]
+        found = ewma(log_prices, np.array([390]), range(1, 5), LEVELS)[0]
         variance = 0.0
         for value in np.diff(log_prices)[:390]:
             variance = 0.94 * variance + 0.06 * value**2
@@ -104,7 +115,7 @@ class TestEwma:
         following = returns[origins + 1]
         missed = {}
         for residuals in ("normal", "empirical"):
-            low, high = np.moveaxis(ewma(log_prices, origins, 1, levels, residuals)[:, 0], -1, 0)
+            low, high = np.moveaxis(ewma(log_prices, origins, (1,), levels, residuals)[:, 0], -1, 0)
             missed[residuals] = np.mean((following < low) | (following > high))
         assert abs(missed["empirical"] - 0.01) < 0.006
         assert missed["normal"] > 0.025
@@ -112,7 +123,7 @@ class TestEwma:
     def test_a_price_that_stands_still_has_some_variance(self):
         log_prices = np.zeros(100)
         for residuals in ("normal", "empirical"):
-            found = ewma(log_prices, np.array([90]), 2, LEVELS, residuals)
+            found = ewma(log_prices, np.array([90]), range(1, 3), LEVELS, residuals)
             assert np.isfinite(found).all()
             assert np.abs(found).max() < 1e-4
 
@@ -145,7 +156,7 @@ class TestGarch:
 
     def test_normal_quantiles(self, returns):
         log_prices = np.concatenate([[0.0], np.cumsum(returns)])
-        found = garch(log_prices, np.array([2500, 2999]), 3, LEVELS, fit_to=2000)
+        found = garch(log_prices, np.array([2500, 2999]), range(1, 4), LEVELS, fit_to=2000)
         model = fit_garch(returns[:2000])
         variance = model.cumulative(model.variances(returns)[[2499, 2998]], 3)
         expected = model.mean * np.arange(1, 4)[:, None] + np.sqrt(variance)[..., None] * scipy.stats.norm.ppf(LEVELS)
@@ -157,8 +168,8 @@ class TestGarch:
             volatility, "fit_garch", lambda given: seen.append(len(given)) or Garch(0, 1e-6, 0.1, 0.8, 1)
         )
         log_prices, origins = np.concatenate([[0.0], np.cumsum(returns)]), np.arange(1000, 1600)
-        garch(log_prices, origins, 2, LEVELS, fit_to=900)
-        garch(log_prices, origins, 2, LEVELS, fit_to=900, refit_every=250)
+        garch(log_prices, origins, range(1, 3), LEVELS, fit_to=900)
+        garch(log_prices, origins, range(1, 3), LEVELS, fit_to=900, refit_every=250)
         assert seen == [900, 900, 1250, 1500]
 
     def test_what_cannot_be_fitted(self, returns):
@@ -167,8 +178,8 @@ class TestGarch:
         with pytest.raises(ValueError, match="need 250 returns that vary"):
             fit_garch(np.zeros(300))
         with pytest.raises(ValueError, match="must not see rows after the first origin 300, got 301"):
-            garch(np.cumsum(returns), np.array([300]), 2, LEVELS, fit_to=301)
-        assert garch(np.cumsum(returns), np.array([], np.int64), 2, LEVELS, fit_to=301).shape == (0, 2, 3)
+            garch(np.cumsum(returns), np.array([300]), range(1, 3), LEVELS, fit_to=301)
+        assert garch(np.cumsum(returns), np.array([], np.int64), range(1, 3), LEVELS, fit_to=301).shape == (0, 2, 3)
 
 
 @settings(max_examples=20, deadline=None)

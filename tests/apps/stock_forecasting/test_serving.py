@@ -125,7 +125,9 @@ def test_the_calibration_in_graph_is_that_of_the_backtest(trained, module, tiny_
 def test_more_columns_and_tickers_make_a_panel(trained, close):
     config = dataclasses.replace(trained.config, features=("range", "volume", "calendar"), ticker_units=3)
     assets = dataclasses.replace(trained.assets, mean=(), variance=())
-    module = StockForecaster(APPLICATION.build(config, assets), assets, config)
+    model, random = APPLICATION.build(config, assets), np.random.default_rng(0)
+    model.set_weights([random.normal(0, 0.2, weight.shape) for weight in model.get_weights()])
+    module = StockForecaster(model, assets, config)
     assert list(module.signatures) == ["panel"]
     inputs = {"close": close, "high": close * 1.01, "low": close * 0.99, "volume": close * 0 + 1000}
     inputs["day"] = np.tile(np.arange(96, dtype=np.int32), (5, 1))
