@@ -54,12 +54,18 @@ class StockForecasting(application.Application[StockConfig, "Corpus", "StockAsse
         """Reads and checks prices, and divides them by time."""
         from apps.stock_forecasting.batches import steps_per_pass
         from apps.stock_forecasting.data import read_corpus
+        from apps.stock_forecasting.filtered_simulation import fewest_rows
         from shared.loading import note
 
         if config.read > config.window:
             raise InputError(f"--read {config.read} rows are more than --window {config.window} has; lower it")
         if config.burn_in >= config.read:
             raise InputError(f"--burn-in {config.burn_in} leaves nothing of --read {config.read} rows; lower it")
+        if config.simulation and config.window < (fewest := fewest_rows(config.horizon)):
+            raise InputError(
+                f"--window {config.window} is too short to simulate {config.horizon} rows ahead from; give {fewest}, "
+                f"a shorter --horizon, or --simulation 0"
+            )
         corpus = read_corpus(
             source,
             config.window,
@@ -80,13 +86,10 @@ class StockForecasting(application.Application[StockConfig, "Corpus", "StockAsse
     def fit_assets(self, corpus: "Corpus", config: StockConfig) -> "StockAssets":
         """The scaler of the features."""
         from apps.stock_forecasting.assets import StockAssets, fit_scaler
-        from apps.stock_forecasting.batches import series_of
+        from apps.stock_forecasting.batches import all_series
 
-        every = [
-            series_of(number, prices, config.features, config.weighting)
-            for number, prices in enumerate(corpus.panel, 1)
-        ]
-        return StockAssets(tuple(prices.name for prices in corpus.panel), *fit_scaler(every, corpus.train, config))
+        scaler = fit_scaler(all_series(corpus, config), corpus.train, config)
+        return StockAssets(tuple(prices.name for prices in corpus.panel), *scaler)
 
     def write_assets(self, assets: "StockAssets", folder: Path) -> None:
         """Writes scaler and tickers."""

@@ -10,7 +10,7 @@ import tensorflow as tf
 import tqdm
 
 from apps.stock_forecasting import baselines, volatility
-from apps.stock_forecasting.batches import EVALUATION_BATCH, series_of, windows_of
+from apps.stock_forecasting.batches import EVALUATION_BATCH, all_series, windows_of
 from apps.stock_forecasting.config import reported_horizons
 from apps.stock_forecasting.data import Corpus, Origins
 from apps.stock_forecasting.metrics import LEVELS
@@ -89,8 +89,7 @@ def forecast_all(module: StockForecaster, corpus: Corpus, origins: Origins, conf
     found = []
     call = tf.function(module.raw_returns, reduce_retracing=True)  # operation by operation it takes five times as long
     with _bar(sum(map(len, origins)), "forecasting") as bar:
-        for number, (prices, rows) in enumerate(zip(corpus.panel, origins, strict=True), 1):
-            series = series_of(number, prices, config.features, config.weighting)
+        for series, rows in zip(all_series(corpus, config), origins, strict=True):
             for begin in range(0, len(rows), EVALUATION_BATCH):
                 windows = windows_of(series, rows[begin : begin + EVALUATION_BATCH], config.window)
                 found.append(call(windows).numpy())

@@ -70,6 +70,13 @@ def series_of(number: int, prices: Prices, groups: tuple[Group, ...], weighting:
     )
 
 
+def all_series(corpus: Corpus, config: "StockConfig") -> list[Series]:
+    """Those of the panel, numbered from 1; raises as `series_of` does."""
+    return [
+        series_of(number, prices, config.features, config.weighting) for number, prices in enumerate(corpus.panel, 1)
+    ]
+
+
 def windows_of(series: Series, ends: np.ndarray, window: int) -> dict[str, np.ndarray]:
     """The columns of the rows up to each end, [ends, window], oldest row first, and the ticker's number [ends]."""
     rows = np.asarray(ends)[:, None] + np.arange(1 - window, 1)
@@ -79,9 +86,7 @@ def windows_of(series: Series, ends: np.ndarray, window: int) -> dict[str, np.nd
 
 def stock_datasets(corpus: Corpus, config: "StockConfig") -> Datasets:
     """Train in segments of every ticker, cut anew each pass; validation from every fourth row."""
-    every = [
-        series_of(number, prices, config.features, config.weighting) for number, prices in enumerate(corpus.panel, 1)
-    ]
+    every = all_series(corpus, config)
     simulated = simulate_all(every, corpus.train, config)
     return Datasets(
         train=lambda first: tf.data.Dataset.from_generator(

@@ -41,12 +41,17 @@ def simulate(close: tf.Tensor, horizons: Sequence[int], levels: Sequence[float])
         ValueError: The window is too short for such horizons.
     """
     rows = close.shape[1]
-    if rows < FIRST + max(horizons) + 2:
-        raise ValueError(f"need windows of {FIRST + max(horizons) + 2} rows for horizons {list(horizons)}, got {rows}")
+    if rows < (fewest := fewest_rows(max(horizons))):
+        raise ValueError(f"need windows of {fewest} rows for horizons {list(horizons)}, got {rows}")
     returns = tf.math.log(close[:, 1:] / close[:, :-1])
     long_run, now = _variances(returns)
     path = tf.cumsum(returns, axis=1)
     return tf.stack([_quantiles(path, long_run, now, horizon, levels) for horizon in horizons], axis=1)
+
+
+def fewest_rows(horizon: int) -> int:
+    """The shortest window from which so many rows ahead can be simulated: one that holds a single past return."""
+    return FIRST + horizon + 2
 
 
 def _variances(returns: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

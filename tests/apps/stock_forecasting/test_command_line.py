@@ -110,6 +110,7 @@ def test_predict_refuses_what_it_cannot_read(stock_forecasting, tiny_stock_run, 
     [
         (["--window", "5000"], "window + horizon needs 5,005"),
         (["--read", "97"], "--read 97 rows are more than --window 96 has"),
+        (["--horizon", "70"], "--window 96 is too short to simulate 70 rows ahead from; give 104"),
         (["--burn-in", "64"], "--burn-in 64 leaves nothing of --read 64 rows"),
         (["--test-from", "1999-01-01"], "test cannot begin at 1999-01-01"),
         (["--test-from", "then"], "--test-from 'then' is no date"),
