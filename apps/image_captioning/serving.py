@@ -9,6 +9,7 @@ from apps.image_captioning.assets import CaptioningAssets
 from apps.image_captioning.images import decode_what_can_be
 from apps.image_captioning.model import CaptioningModel
 from shared.decoding.beam_search import Hypotheses, beam_search
+from shared.serving.fixed_sizes import padded_to
 from shared.subwords import BEGIN, END
 from shared.text import PADDING, UNKNOWN
 
@@ -79,8 +80,9 @@ class Captioner(tf.Module):
         """Describes images string [N] and says where the decoder looked.
 
         Returns:
-            `caption` and `score`; `words` string [N, S], "" after the last; `weights` float32 [N, S, rows, columns],
-            that of each region when a word was written, from the top left of the image as decoded.
+            `caption` and `score`; `words` string [N, S], "" after the last of at most `longest`; `weights` float32
+            [N, S, rows, columns], that of each region when a word was written, from the top left of the image as
+            decoded; 0 after the last word.
         """
         rows, columns = self._map_shape
         shape = [None, self._longest, rows * columns]
@@ -91,9 +93,10 @@ class Captioner(tf.Module):
             ((END, shape[:2]), (float("nan"), [None]), (0.0, shape)),
         )
         caption = self._vocabulary.decode(symbols)
-        words = tf.strings.split(caption).to_tensor("")
-        images, steps = tf.unstack(tf.shape(words))
-        weights = tf.reshape(weights[:, :steps], [images, steps, rows, columns])
+        words = tf.strings.split(caption)
+        written = tf.sequence_mask(words.row_lengths(), self._longest, tf.float32)
+        weights = tf.reshape(weights * written[:, :, None], [-1, self._longest, rows, columns])
+        words = padded_to(words.to_tensor(""), [self._longest])
         return {"caption": caption, "score": score, "words": words, "weights": weights}
 
     def _captions(self, image_bytes: tf.Tensor, count: int) -> tuple[tf.Tensor, tf.Tensor]:

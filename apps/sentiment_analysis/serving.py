@@ -8,6 +8,7 @@ import tensorflow as tf
 from apps.sentiment_analysis.assets import SentimentAssets
 from apps.sentiment_analysis.model import SentimentClassifier
 from shared.gradients.attribution import integrated_gradients
+from shared.serving.fixed_sizes import padded_to
 from shared.text import PADDING, UNKNOWN, clip_length
 
 if TYPE_CHECKING:
@@ -58,10 +59,10 @@ class SentimentAnalyser(tf.Module):
         """Answers reviews string [N], and says what each word contributed (Sundararajan et al. 2017).
 
         Returns:
-            `label` and `probability` as `classify` does; `tokens` string [N, T], the words that were read, "" after
-            the last; `weights` float32 [N, T], what each adds to the logit of the positive class over the other (with
-            more than two classes, of `label` over the mean), from a review of as many words that say nothing (zeros for
-            vectors); they add up to `margin` - `margin_of_nothing`, float32 [N].
+            `label` and `probability` as `classify` does; `tokens` string [N, T], the words that were read, "" after the
+            last of at most `longest`; `weights` float32 [N, T], what each adds to the logit of the positive class over
+            the other (with more than two classes, of `label` over the mean), from a review of as many words that say
+            nothing (zeros for vectors); they add up to `margin` - `margin_of_nothing`, float32 [N].
         """
         model = self._model()
         ids, tokens = self._read(text)
@@ -79,8 +80,8 @@ class SentimentAnalyser(tf.Module):
 
         found = integrated_gradients(margin, embedded, tf.zeros([]), mask, context=(mask, target))
         return answer | {
-            "tokens": tokens,
-            "weights": found.weights,
+            "tokens": padded_to(tokens, [self._longest]),
+            "weights": padded_to(found.weights, [self._longest]),
             "margin": found.at_inputs,
             "margin_of_nothing": found.at_baseline,
         }

@@ -1,13 +1,14 @@
 """Raw sentences in, translations out, in one graph."""
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import tensorflow as tf
 
 from apps.translation.assets import TranslationAssets
 from apps.translation.model import TranslationModel
 from shared.decoding.beam_search import Hypotheses, beam_search
+from shared.serving.fixed_sizes import padded_to
 from shared.subwords import BEGIN, END
 from shared.text import PADDING
 
@@ -21,6 +22,7 @@ LEAST = -1e30  # the score of a translation that the search did not find
 SENTENCE_END = r"([.!?…]+[\"'”»)\]]* |[。！？]+[”」』]*)"
 """Of languages with spaces, what stands before one: a mark inside of a word ends nothing."""
 
+SizeT = TypeVar("SizeT", tf.Tensor, int)
 _TEXT = tf.TensorSpec([None], tf.string)
 
 
@@ -96,7 +98,8 @@ class Translator(tf.Module):
 
         Returns:
             `translation` and `score`; `source_tokens` string [N, T] and `tokens` string [N, S], "" after the last;
-            `weights` float32 [N, S, T], that of each source token when a token was written.
+            `weights` float32 [N, S, T], that of each source token when a token was written, 0 elsewhere. T is `longest`
+            and one for the end, S the most that a translation of so many has.
         """
         source = self._read(text)
         translations, scores = self._translations(source, 1)
@@ -109,13 +112,16 @@ class Translator(tf.Module):
         tokens = self._subwords.pieces(_ragged(found.symbols[:, 0], lengths)).to_tensor("")
         read = tf.reduce_sum(tf.cast(source.ids != PADDING, tf.int32), axis=1)
         source_tokens = self._subwords.pieces(_ragged(source.ids, read)).to_tensor("")
-        weights = found.attention[:, 0, : tf.shape(tokens)[1], : tf.shape(source_tokens)[1]]
+        written = tf.sequence_mask(lengths, tf.shape(tokens)[1], tf.float32)
+        weights = found.attention[:, 0, : tf.shape(tokens)[1], : tf.shape(source_tokens)[1]] * written[:, :, None]
+        most_read = self._longest + 1
+        most_written = longest_translation(most_read)
         return {
             "translation": translations[:, 0],
             "score": scores[:, 0],
-            "source_tokens": source_tokens[: source.rows],
-            "tokens": tokens[: source.rows],
-            "weights": weights[: source.rows],
+            "source_tokens": padded_to(source_tokens[: source.rows], [most_read]),
+            "tokens": padded_to(tokens[: source.rows], [most_written]),
+            "weights": padded_to(weights[: source.rows], [most_written, most_read]),
         }
 
     def _read(self, text: tf.Tensor) -> Source:
@@ -208,8 +214,8 @@ class Translator(tf.Module):
         return tf.strings.strip(joined)[: source.rows], scores[: source.rows]
 
 
-def longest_translation(read: tf.Tensor) -> tf.Tensor:
-    """The most subwords of a translation: int32 [N], given those that were read."""
+def longest_translation(read: SizeT) -> SizeT:
+    """The most subwords of a translation, given those that were read: int32 [N], or one number."""
     return read + read // 2 + 10
 
 

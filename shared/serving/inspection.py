@@ -48,7 +48,8 @@ def inspection(path: Path) -> dict[str, Any]:
         and `shape` each, None where a size varies; `operations`: how many kinds there are, which are TF.Text's and
         which are `outside` of what a stock server has; `must_compile`, functions that XLA must compile, which such a
         server refuses; `variables` and their `parameters`; `assets`, bytes by name; `warmup_requests`;
-        `checksum_faults`, None without SHA256SUMS.
+        `checksum_faults`, None without SHA256SUMS; `varying`, outputs whose rows differ in size from batch to batch,
+        which a server that divides requests cannot put together.
 
     Raises:
         InputError: It is no exported model, or a damaged one.
@@ -67,11 +68,13 @@ def inspection(path: Path) -> dict[str, Any]:
     kinds -= {function.signature.name for function in graph.graph_def.library.function}  # called by their names
     stock, sizes = stock_operations(), _variable_sizes(graph)
     assets = [version / "assets" / each.filename for each in graph.asset_file_def]
+    signatures = _signatures(graph)
     return {
         "path": version.as_posix(),
         "tensorflow": graph.meta_info_def.tensorflow_version,
         "bytes": sum(file.stat().st_size for file in version.rglob("*") if file.is_file()),
-        "signatures": _signatures(graph),
+        "signatures": signatures,
+        "varying": _varying(signatures),
         "operations": {
             "count": len(kinds),
             "text": sorted(kinds & stock.text),
@@ -95,6 +98,15 @@ def _signatures(graph: meta_graph_pb2.MetaGraphDef) -> dict[str, dict[str, dict[
         for name, each in sorted(graph.signature_def.items())
         if not name.startswith("__saved_model")  # the initialising operation is listed like a signature
     }
+
+
+def _varying(signatures: Mapping[str, dict[str, dict[str, Any]]]) -> list[str]:
+    return [
+        f"{signature}: {name}"
+        for signature, sides in signatures.items()
+        for name, spec in sides["outputs"].items()
+        if spec["shape"] is None or None in spec["shape"][1:]
+    ]
 
 
 def _dtype(number: int) -> str:
@@ -163,6 +175,7 @@ def _lines(found: Mapping[str, Any]) -> list[str]:
     kinds, faults = found["operations"], found["checksum_faults"]
     assets = ", ".join(f"{name} ({size or 0:,} bytes)" for name, size in found["assets"].items())
     return [
+        f"outputs whose rows vary in size: {', '.join(found['varying']) or 'none'}",
         f"size: {found['bytes'] / 1e6:.1f} MB, written by TensorFlow {found['tensorflow']}",
         f"variables: {found['variables']}, of {found['parameters']:,} parameters",
         f"operations: {kinds['count']} kinds, of TF.Text: {', '.join(kinds['text']) or 'none'}",

@@ -1,6 +1,5 @@
 """TensorFlow Serving's REST interface, asked by urllib3: no TensorFlow is needed."""
 
-import json
 import urllib.parse
 from collections.abc import Mapping
 from typing import Any
@@ -12,7 +11,7 @@ from urllib3 import exceptions
 from shared.application import Shapes
 from shared.errors import InputError
 from shared.serving.endpoint import Endpoint, ServerError
-from shared.serving.json_tensors import DTYPES, Spec, from_json, to_json
+from shared.serving.json_tensors import DTYPES, Spec, from_json, read_document, request_body
 from shared.serving.retrying import Unavailable
 
 _CONNECTIONS = 64
@@ -55,9 +54,7 @@ class RestProtocol:
             ServerError: The server failed.
         """
         outputs = self._signature(signature, timeout)
-        columns = {name: to_json(name, array) for name, array in inputs.items()}
-        body = json.dumps({"signature_name": signature, "inputs": columns}, separators=(",", ":"), ensure_ascii=False)
-        found = self._ask("POST", ":predict", timeout, body.encode()).get("outputs")
+        found = self._ask("POST", ":predict", timeout, request_body(signature, inputs)).get("outputs")
         if len(outputs) == 1:  # then its name is left out
             found = {next(iter(outputs)): found}
         if not isinstance(found, dict) or found.keys() != outputs.keys():
@@ -125,7 +122,7 @@ class RestProtocol:
 
     def _checked(self, answer: urllib3.BaseHTTPResponse) -> dict[str, Any]:
         try:
-            content = json.loads(answer.data.decode("utf-8", "surrogateescape"))  # it writes strings as they are
+            content = read_document(answer.data)
         except ValueError:
             content = None
         message = content.get("error") if isinstance(content, dict) else None

@@ -26,8 +26,8 @@ SERVER_FOLDER = "/models"
 
 MOST_ROWS = 1024
 """Of one request that is batched."""
-MOST_WAITING = 128
-"""Batches that wait for a thread; one request has 128 of 8 rows at most. More are refused: UNAVAILABLE, or 503."""
+MOST_WAITING = 4096
+"""Rows that wait for a thread, of all requests for a signature. More are refused: UNAVAILABLE, or 503."""
 
 
 def version_batching(batching: Batching) -> str:
@@ -37,7 +37,7 @@ def version_batching(batching: Batching) -> str:
         f"max_batch_size {{ value: {MOST_ROWS} }}\n"
         f"enable_large_batch_splitting {{ value: true }}\n{execution}"
         f"batch_timeout_micros {{ value: {batching.wait_microseconds} }}\n"
-        f"max_enqueued_batches {{ value: {MOST_WAITING} }}\n"
+        f"max_enqueued_batches {{ value: {-(-MOST_WAITING // batching.rows)} }}\n"
     )
 
 

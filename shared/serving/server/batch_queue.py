@@ -1,30 +1,19 @@
 """The requests that wait for one signature of one version of a model."""
 
 import collections
-import dataclasses
+import itertools
 from collections.abc import Callable, Hashable
 from concurrent.futures import Future
 
 import numpy as np
 
+from shared.serving.server.batch_task import Request, Task, part_sizes
 from shared.serving.server.batching import Arrays, concatenate, form_of, padded_size, rows_of, split
 from shared.serving.server.batching_parameters import BatchingParameters
 from shared.serving.server.serving_error import ServingError, invalid
 from shared.serving.server.status import Code
 
 Run = Callable[[Arrays], dict[str, np.ndarray]]
-
-
-@dataclasses.dataclass(frozen=True)
-class Task:
-    """A request that waits."""
-
-    inputs: Arrays
-    rows: int
-    """Rows that it takes in a batch; 1 for one that runs by itself."""
-    added: float
-    """When, in seconds of a clock."""
-    future: "Future[dict[str, np.ndarray]]" = dataclasses.field(default_factory=Future)
 
 
 class BatchQueue:
@@ -40,26 +29,36 @@ class BatchQueue:
         self._run, self._parameters = run, parameters
         self._tasks: dict[Hashable, collections.deque[Task]] = {}
         self._waiting, self._number = 0, 0
-        self._room = parameters.max_batch_size * parameters.max_enqueued_batches if parameters else most_waiting
+        self._largest = parameters.execution_rows if parameters else 1
+        self._room = self._largest * parameters.max_enqueued_batches if parameters else most_waiting
         self._splits = True  # until an output's first dimension turns out not to be the batch
 
     def __bool__(self) -> bool:
         return bool(self._tasks)
 
-    def add(self, inputs: Arrays, now: float) -> Task:
+    def add(self, inputs: Arrays, now: float) -> "Future[dict[str, np.ndarray]]":
         """Lets a request wait.
 
+        Returns:
+            What becomes of it.
+
         Raises:
-            ServingError: Too many are waiting, or it alone has more rows than a batch may have.
+            ServingError: Too many are waiting, or it alone has more rows than a request may have.
         """
         rows, form = self._place_of(inputs)
         if self._waiting + rows > self._room and self._waiting:
             message = "The batch scheduling queue to which this task was submitted is full"
             raise ServingError(Code.UNAVAILABLE, message)
-        task = Task(inputs, rows, now)
-        self._tasks.setdefault(form, collections.deque()).append(task)
+        waiting = self._tasks.setdefault(form, collections.deque())
+        sizes = [rows]
+        if self._parameters and self._parameters.enable_large_batch_splitting:
+            sizes = part_sizes(rows, sum(task.rows for task in waiting) % self._largest, self._largest)
+        request, ends = Request(sizes), list(itertools.accumulate(sizes))
+        for part, (size, end) in enumerate(zip(sizes, ends, strict=True)):
+            piece = {name: array[end - size : end] for name, array in inputs.items()} if len(sizes) > 1 else inputs
+            waiting.append(Task(piece, size, now, request, part))
         self._waiting += rows
-        return task
+        return request.future
 
     def _place_of(self, inputs: Arrays) -> tuple[int, Hashable]:
         rows = rows_of(inputs) if self._parameters and self._splits else None
@@ -67,12 +66,9 @@ class BatchQueue:
             self._number += 1
             return 1, self._number  # a form of its own
         largest = self._parameters.max_batch_size
-        if rows <= largest:
-            return rows, form_of(inputs)
-        if not self._parameters.enable_large_batch_splitting:
+        if rows > largest:
             raise invalid(f"Task size {rows} is larger than maximum input batch size {largest}")
-        self._number += 1
-        return largest, self._number
+        return rows, form_of(inputs)
 
     def ready_at(self) -> float:
         """When the next batch is due, by the clock of `add`."""
@@ -80,7 +76,7 @@ class BatchQueue:
 
     def _due(self, tasks: collections.deque[Task]) -> float:
         patience = self._parameters.batch_timeout_micros / 1e6 if self._parameters else 0.0
-        if patience and sum(task.rows for task in tasks) >= self._parameters.max_batch_size:
+        if patience and sum(task.rows for task in tasks) >= self._largest:
             return 0.0
         return tasks[0].added + patience
 
@@ -90,8 +86,7 @@ class BatchQueue:
         if form is None:
             return []
         waiting, taken, rows = self._tasks.pop(form), [], 0
-        largest = self._parameters.max_batch_size if self._parameters else 1
-        while waiting and (not taken or rows + waiting[0].rows <= largest):
+        while waiting and (not taken or rows + waiting[0].rows <= self._largest):
             taken.append(waiting.popleft())
             rows += taken[-1].rows
         if waiting:
@@ -101,15 +96,15 @@ class BatchQueue:
 
     def process(self, tasks: list[Task]) -> None:
         """Runs requests together and answers each; by itself where together fails."""
-        tasks = [task for task in tasks if task.future.set_running_or_notify_cancel()]
+        tasks = [task for task in tasks if task.begin()]
         if not tasks:
             return
         answers = self._together(tasks)
         for number, task in enumerate(tasks):
             try:
-                task.future.set_result(answers[number] if answers else self._alone(task))
+                task.finish(answers[number] if answers else self._run(task.inputs))
             except Exception as error:  # noqa: BLE001 - it is the client's, whatever it is
-                task.future.set_exception(error)
+                task.finish(None, error)
 
     def _together(self, tasks: list[Task]) -> list[dict[str, np.ndarray]] | None:
         allowed = self._parameters.allowed_batch_sizes if self._parameters else ()
@@ -124,14 +119,3 @@ class BatchQueue:
         answers = split(outputs, [task.rows for task in tasks], size)
         self._splits = answers is not None
         return answers
-
-    def _alone(self, task: Task) -> dict[str, np.ndarray]:
-        rows = rows_of(task.inputs)
-        if not self._parameters or rows is None or rows <= self._parameters.max_batch_size:
-            return self._run(task.inputs)
-        size = self._parameters.max_execution_batch_size or self._parameters.max_batch_size
-        starts = range(0, rows, size)
-        parts = [
-            self._run({name: array[start : start + size] for name, array in task.inputs.items()}) for start in starts
-        ]
-        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

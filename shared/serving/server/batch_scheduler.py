@@ -43,10 +43,10 @@ class BatchScheduler:
         with self._condition:
             if self._closing:
                 raise ServingError(Code.UNAVAILABLE, "the server is shutting down")
-            task = queue.add(inputs, time.monotonic())
+            future = queue.add(inputs, time.monotonic())
             self._busy[id(queue)] = queue
             self._condition.notify()
-        return task.future
+        return future
 
     def close(self) -> None:
         """Finishes what waits, then ends the threads."""

@@ -19,7 +19,7 @@ class BatchingParameters:
     """How requests that wait are put together. The defaults are TensorFlow Serving's."""
 
     max_batch_size: int = 1000
-    """Rows of a batch; a request of more is refused, or split where that is enabled."""
+    """Rows of a request, and of a batch where requests are not divided; a request of more is refused."""
     batch_timeout_micros: int = 0
     """How long a request waits for others, when a thread is free to run it."""
     max_enqueued_batches: int = 10
@@ -29,9 +29,15 @@ class BatchingParameters:
     allowed_batch_sizes: tuple[int, ...] = ()
     """Where there are any, a batch is filled up to the next of them."""
     enable_large_batch_splitting: bool = False
-    """Run a request of too many rows in parts."""
+    """Divide requests, so that batches are full and no larger than `max_execution_batch_size`."""
     max_execution_batch_size: int = 0
-    """Rows of such a part; 0 is `max_batch_size`."""
+    """Rows of a batch where requests are divided; 0 is `max_batch_size`."""
+
+    @property
+    def execution_rows(self) -> int:
+        """Rows of a batch."""
+        divided = self.max_execution_batch_size if self.enable_large_batch_splitting else 0
+        return divided or self.max_batch_size
 
 
 def read_batching_parameters(path: Path) -> BatchingParameters:
@@ -66,6 +72,8 @@ def _fault(parameters: BatchingParameters) -> str | None:
         return (
             f"the last of allowed_batch_sizes should be max_batch_size ({parameters.max_batch_size}), not {sizes[-1]}"
         )
+    if sizes and sizes[-1] != parameters.execution_rows:
+        return f"the last of allowed_batch_sizes should be max_execution_batch_size too, not {sizes[-1]}"
     return None
 
 

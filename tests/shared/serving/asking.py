@@ -3,17 +3,23 @@
 import contextlib
 import json
 import math
+import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import urllib3
 
-from shared.answers import answers, ask_module
-from shared.application import Application
+from shared.answers import Asked, answers, ask_module
+from shared.application import Application, Batching
 from shared.cli import main
+from shared.serving.client import connect
+from shared.serving.inspection import inspection
 from shared.serving.json_tensors import to_json
 from shared.serving.server.development_server import DevelopmentServer, ServerSettings
+from shared.serving.server_config import VERSION_BATCHING, version_batching
 
 
 @contextlib.contextmanager
@@ -26,6 +32,28 @@ def served(models: Path) -> Iterator[dict[str, str]]:
         yield {"REST": f"http://127.0.0.1:{server.rest_port}", "gRPC": f"grpc://127.0.0.1:{server.grpc_port}"}
     finally:
         server.stop()
+
+
+@contextlib.contextmanager
+def divided(path: Path) -> Iterator[Path]:
+    """A folder with a copy of an export whose requests are computed two rows at a time."""
+    with tempfile.TemporaryDirectory() as models:
+        copy = shutil.copytree(path, Path(models, path.parent.name, path.name))
+        (copy / VERSION_BATCHING).write_text(version_batching(Batching(rows=2)))
+        yield Path(models)
+
+
+def assert_parts_are_the_whole(url: str, application: Application, module: Asked) -> None:
+    """Asserts that requests of five rows, which the server divides, are answered as if they were not."""
+    with connect(url, application.name) as client:
+        for signature, inputs in application.warmup_requests(module.shapes).items():
+            rows = {name: np.resize(array, (5, *np.shape(array)[1:])) for name, array in inputs.items()}
+            found, expected = client.ask(signature, rows), module.ask(signature, rows)
+            for name, array in expected.items():
+                if array.dtype.kind == "f":
+                    np.testing.assert_allclose(found[name], array, rtol=1e-5, atol=1e-5)
+                else:
+                    np.testing.assert_array_equal(found[name], array)
 
 
 def assert_asked_as_predicted(
@@ -43,7 +71,9 @@ def assert_asked_as_predicted(
         **options: The same, as fields.
     """
     predicted = list(answers(application, ask_module(module), inputs, application.options(**options)))
-    with served(path.parent.parent) as urls:
+    assert inspection(path)["varying"] == []
+    with divided(path) as models, served(models) as urls:
+        assert_parts_are_the_whole(urls["gRPC"], application, ask_module(module))
         assert_rows_are_columns(urls["REST"], application, ask_module(module).shapes, inputs, options)
         for url in urls.values():
             capsys.readouterr()

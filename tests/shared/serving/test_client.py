@@ -1,6 +1,5 @@
 """The client, asked of a small server: both protocols, batches, retries and errors."""
 
-import json
 import socket
 import subprocess
 import sys
@@ -10,11 +9,13 @@ import grpc
 import numpy as np
 import pytest
 import tensorflow as tf
+from hypothesis import given
+from hypothesis import strategies as st
 
 from shared.errors import InputError
 from shared.serving.client import connect, joined
 from shared.serving.endpoint import Endpoint, ServerError, parse_endpoint
-from shared.serving.json_tensors import from_json, to_json
+from shared.serving.json_tensors import from_json, read_document, request_body
 from shared.serving.retrying import Unavailable, retried
 from shared.serving.tensor_protos import fill_tensor_proto, from_tensor_proto
 from tests.shared.serving.tiny_server import TinyServer
@@ -207,7 +208,9 @@ def test_waits_double_until_the_deadline():
 @pytest.mark.parametrize("shape", [(), (0,), (3,), (2, 0), (2, 3)])
 def test_numbers_keep_their_value_in_both_formats(dtype, shape):
     array = np.asarray(np.random.default_rng(0).uniform(0, 100, shape)).astype(dtype)
-    same = from_json(json.loads(json.dumps(to_json("x", array))), (array.dtype, shape))
+    sent = read_document(request_body("served", {"x": array}))
+    assert sent["signature_name"] == "served"
+    same = from_json(sent["inputs"]["x"], (array.dtype, shape))
     assert (same.dtype, same.shape) == (array.dtype, shape)
     np.testing.assert_array_equal(same, array)
     proto = tf.make_tensor_proto(array)
@@ -217,6 +220,20 @@ def test_numbers_keep_their_value_in_both_formats(dtype, shape):
     np.testing.assert_array_equal(tf.make_ndarray(own), array)
     spelt = type(proto)(dtype=proto.dtype, tensor_shape=proto.tensor_shape)  # no value: zeros
     np.testing.assert_array_equal(from_tensor_proto(spelt), np.zeros(shape, dtype))
+
+
+@given(st.lists(st.floats(width=32), min_size=1), st.lists(st.binary(), min_size=1))
+def test_a_request_says_every_number_and_string(numbers, texts):
+    arrays = {"x": np.array(numbers, np.float32)[:, None], "text": np.array([*texts, b""], object)[:-1]}
+    sent = read_document(request_body("served", arrays))["inputs"]
+    for name, array in arrays.items():
+        np.testing.assert_array_equal(from_json(sent[name], (array.dtype, array.shape)), array)
+
+
+def test_an_array_of_another_order_is_written_too():
+    for array in (np.arange(6.0).reshape(2, 3).T, np.arange(4, dtype=">i4"), np.arange(8.0)[::2]):
+        sent = read_document(request_body("served", {"x": array}))["inputs"]["x"]
+        assert sent == array.tolist()
 
 
 def test_one_value_may_stand_for_many():

@@ -29,7 +29,7 @@ def test_an_export(all_applications, tiny_models):
         "outputs": {"text": {"dtype": "string", "shape": [None]}},
     }
     assert found["signatures"]["sample"]["inputs"]["temperature"] == {"dtype": "float32", "shape": [None]}
-    assert found["operations"]["outside"] == found["must_compile"] == found["checksum_faults"] == []
+    assert found["varying"] == found["operations"]["outside"] == found["must_compile"] == found["checksum_faults"] == []
     assert found["warmup_requests"] == 2
     assert found["variables"] > 3
     assert found["bytes"] > 4 * found["parameters"] > 1000
@@ -66,6 +66,7 @@ def test_what_a_stock_server_lacks_is_found(tmp_path):
     module = Doubtful()
     tf.saved_model.save(module, str(tmp_path / "1"), {"serving_default": module.serve})
     found = inspection(tmp_path)  # of the newest version
+    assert found["varying"] == ["serving_default: y"]
     assert found["operations"]["outside"] == ["EagerPyFunc"]
     assert found["must_compile"]
     assert (found["variables"], found["parameters"]) == (1, 6)

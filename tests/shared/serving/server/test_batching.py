@@ -3,6 +3,8 @@ import time
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from shared.serving.server.batch_queue import BatchQueue
 from shared.serving.server.batch_scheduler import BatchScheduler
@@ -10,6 +12,10 @@ from shared.serving.server.batching import concatenate, form_of, padded_size, ro
 from shared.serving.server.batching_parameters import BatchingParameters
 from shared.serving.server.serving_error import ServingError, invalid
 from shared.serving.server.status import Code
+
+DIVIDED = BatchingParameters(
+    max_batch_size=8, max_execution_batch_size=4, enable_large_batch_splitting=True, max_enqueued_batches=24
+)
 
 
 def floats(*values: float) -> dict[str, np.ndarray]:
@@ -20,10 +26,11 @@ class Doubler:
     """A signature that doubles, refuses 13, and notes the sizes of its batches."""
 
     def __init__(self):
-        self.sizes, self.gate = [], threading.Event()
+        self.sizes, self.gate, self.waiting = [], threading.Event(), 0
         self.gate.set()
 
     def __call__(self, inputs):
+        self.waiting += 1
         self.gate.wait()
         self.sizes.append(inputs["x"].size)
         if 13 in inputs["x"]:
@@ -137,9 +144,68 @@ def test_too_many_rows_for_a_batch(scheduler):
     queue = BatchQueue(run, BatchingParameters(max_batch_size=2), 10)
     with pytest.raises(ServingError, match="Task size 3 is larger than maximum input batch size 2"):
         scheduler.submit(queue, floats(1, 2, 3))
-    queue = BatchQueue(run, BatchingParameters(max_batch_size=2, enable_large_batch_splitting=True), 10)
-    assert scheduler.submit(queue, floats(1, 2, 3)).result()["y"].tolist() == [2, 4, 6]
-    assert run.sizes == [2, 1]
+    queue = BatchQueue(run, DIVIDED, 10)
+    with pytest.raises(ServingError, match="Task size 9 is larger than maximum input batch size 8"):
+        scheduler.submit(queue, floats(*range(9)))
+    assert run.sizes == []
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(sizes=st.lists(st.integers(1, 8), min_size=1, max_size=12))
+def test_divided_requests_fill_batches(scheduler, sizes):
+    run = Doubler()
+    requests = [floats(*range(20 * n, 20 * n + size)) for n, size in enumerate(sizes)]
+    requests = [{"x": request["x"] + 100} for request in requests]  # no 13
+    futures = held_up(scheduler, run, DIVIDED, requests)
+    for request, future in zip(requests, futures, strict=True):
+        np.testing.assert_array_equal(future.result()["y"], 2 * request["x"])
+    *full, last = run.sizes[1:]
+    assert full == [4] * len(full)
+    assert sum(full) + last == sum(sizes)
+
+
+def test_a_part_that_fails_fails_its_request_and_no_other(scheduler):
+    run = Doubler()
+    futures = held_up(scheduler, run, DIVIDED, [floats(1, 2, 3), floats(4, 5, 13), floats(6)])
+    assert futures[0].result()["y"].tolist() == [2, 4, 6]
+    assert futures[2].result()["y"].tolist() == [12]
+    with pytest.raises(ServingError, match="13"):
+        futures[1].result()
+
+
+def test_a_divided_request_can_be_cancelled_until_a_part_runs(scheduler):
+    run = Doubler()
+    queue = BatchQueue(run, DIVIDED, 10)
+    run.gate.clear()
+    first = scheduler.submit(queue, floats(1, 2, 3, 4, 5, 6))
+    while run.waiting == 0:
+        time.sleep(0.001)
+    second = scheduler.submit(queue, floats(*range(8)))
+    assert not first.cancel()
+    assert second.cancel()
+    run.gate.set()
+    assert first.result()["y"].tolist() == [2, 4, 6, 8, 10, 12]
+    assert sum(run.sizes) == 6
+
+
+def test_parts_whose_rows_differ_in_size(scheduler):
+    class Ragged(Doubler):
+        def __call__(self, inputs):
+            longest = int(super().__call__(inputs)["y"].max())
+            return {"y": np.zeros((inputs["x"].size, longest))}
+
+    with pytest.raises(ServingError, match="the rows of output y differ in size") as failure:
+        scheduler.submit(BatchQueue(Ragged(), DIVIDED, 10), floats(1, 1, 1, 1, 2)).result()
+    assert failure.value.code is Code.INTERNAL
+
+
+def test_a_divided_request_whose_outputs_are_no_batch(scheduler):
+    def sums(inputs):
+        return {"total": inputs["x"].sum()}
+
+    with pytest.raises(ServingError, match="0th dimension") as failure:
+        scheduler.submit(BatchQueue(sums, DIVIDED, 10), floats(1, 1, 1, 1, 2)).result()
+    assert failure.value.code is Code.FAILED_PRECONDITION
 
 
 def test_requests_wait_for_others_as_long_as_they_may(scheduler):

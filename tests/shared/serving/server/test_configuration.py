@@ -37,6 +37,11 @@ def test_batching_parameters_of_the_documentation(tmp_path):
             "max_batch_size { value: 8 } allowed_batch_sizes: 4",
             "the last of allowed_batch_sizes should be .*8.*, not 4",
         ),
+        (
+            "max_batch_size { value: 8 } allowed_batch_sizes: 8 "
+            "enable_large_batch_splitting { value: true } max_execution_batch_size { value: 4 }",
+            "should be max_execution_batch_size too, not 8",
+        ),
         ("max_batch_size { value: 8 } allowed_batch_sizes: [8, 4]", "allowed_batch_sizes should increase"),
     ],
 )
