@@ -3,13 +3,14 @@
     python -m benchmarks.serving_load [NAME …] [--models saved_models] [--seconds 60] [--json]
     python -m benchmarks.serving_load [NAME …] --rest http://HOST:8501 --grpc grpc://HOST:8500
 
-Without a server it starts `python -m apps serve` twice, with batching and without. A closed loop: each client asks
-again as soon as it is answered, for so many seconds, after a tenth of that which does not count. The clients are
-threads of a process of their own (benchmarks/closed_loop.py), which shares the machine's cores with the server where
-both run on one: what they take to write JSON and to read it is missing to the server. "In process" is the same loop
-around the SavedModel in TensorFlow's C++ session, with as many threads as there are processors at most: the limit. The
-first request is the first that a model of a newly started server answers, its metadata having been asked for, beside
-the p50 of one client afterwards.
+Without a server it starts `python -m apps serve` twice, with batching and without (--batching says one of them), with a
+limit of two minutes for an answer: 64 clients who each ask for 32 captions wait half a minute. A closed loop: each
+client asks again as soon as it is answered, for so many seconds, after a tenth of that which does not count. The
+clients are threads of a process of their own (benchmarks/closed_loop.py), which shares the machine's cores with the
+server where both run on one: what they take to write JSON and to read it is missing to the server. "In process" is the
+same loop around the SavedModel in TensorFlow's C++ session, with as many threads as there are processors at most: the
+limit. The first request is the first that a model of a newly started server answers, its metadata having been asked
+for, beside the p50 of one client afterwards.
 """
 
 import contextlib
@@ -24,7 +25,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import tqdm
 import tyro
@@ -34,6 +35,7 @@ import apps
 from shared.errors import InputError
 from shared.serving.versions import find_version, served_models
 
+REQUEST_SECONDS = 120
 START_SECONDS = 300
 """For a server to load and to warm up all models."""
 
@@ -50,6 +52,10 @@ class Arguments:
     """A server that runs already, by REST."""
     grpc: str | None = None
     """The same, by gRPC."""
+    protocols: tuple[Literal["REST", "gRPC"], ...] = ("REST", "gRPC")
+    """By which a server that is started is asked."""
+    batching: tuple[bool, ...] = (True, False)
+    """Whether it puts requests together."""
     clients: tuple[int, ...] = (1, 8, 64)
     """How many ask at once."""
     rows: tuple[int, ...] = (1, 32)
@@ -61,20 +67,24 @@ class Arguments:
 
 
 @contextlib.contextmanager
-def started(models: Path, names: Sequence[str], batching: bool) -> Iterator[dict[str, str]]:
-    """Starts `python -m apps serve`; gives its URLs by protocol when all models are available, and ends it.
+def started(models: Path, names: Sequence[str], batching: bool) -> Iterator[tuple[dict[str, str], int]]:
+    """Starts `python -m apps serve`; ends it afterwards.
+
+    Returns:
+        When all models are available: its URLs by protocol, and the number of its process.
 
     Raises:
         RuntimeError: It stops, or some model is not available in time.
     """
     ports = [_free_port() for _ in range(2)]
     words = ["--models", str(models), "--rest-port", str(ports[0]), "--grpc-port", str(ports[1])]
+    words += ["--request-seconds", str(REQUEST_SECONDS)]
     command = [sys.executable, "-m", "apps", "serve", *words, *([] if batching else ["--no-batching"])]
     with tempfile.TemporaryFile() as log, subprocess.Popen(command, stdout=log, stderr=log) as server:
         try:
             urls = {"REST": f"http://127.0.0.1:{ports[0]}", "gRPC": f"grpc://127.0.0.1:{ports[1]}"}
             wait_available(urls["REST"], names, lambda: server.poll() is None)
-            yield urls
+            yield urls, server.pid
         except RuntimeError:
             log.seek(0)
             sys.stderr.write(log.read().decode("utf-8", "replace")[-2000:])
@@ -197,15 +207,17 @@ def main(arguments: Arguments) -> None:
     except InputError as error:
         sys.exit(f"error: {error}")
     given = {name: url for name, url in {"REST": arguments.rest, "gRPC": arguments.grpc}.items() if url}
-    count = len(names) * len(arguments.clients) * len(arguments.rows) * (2 if not given else len(given))
+    servers = (None,) if given else arguments.batching
+    count = len(names) * len(arguments.rows) * len(servers) * len(arguments.clients)
     found = []
-    with tqdm.tqdm(unit="loop", file=sys.stderr, total=count * (1 if given else 2), disable=None) as bar:
+    with tqdm.tqdm(unit="loop", file=sys.stderr, total=count * len(given or arguments.protocols), disable=None) as bar:
         for each in limits(arguments, names):
             found.append(each)
-        for batching in (None,) if given else (True, False):
-            server = contextlib.nullcontext(given) if given else started(arguments.models, names, bool(batching))
-            with server as urls:
-                for each in measure(arguments, names, urls, batching):
+        for batching in servers:
+            server = contextlib.nullcontext((given, 0)) if given else started(arguments.models, names, bool(batching))
+            with server as (urls, _):
+                asked = given or {protocol: urls[protocol] for protocol in arguments.protocols}
+                for each in measure(arguments, names, asked, batching):
                     found.append(each)
                     bar.update()
     report = {"seconds": arguments.seconds, "cores": os.cpu_count(), "machine": platform.machine(), "given": given}

@@ -1,0 +1,66 @@
+"""Memory of a server over many requests.
+
+    python -m benchmarks.serving_memory [NAME …] [--models saved_models] [--requests 100000]
+
+Starts `python -m apps serve` for all applications that are exported, and asks each that is named, by REST and by gRPC
+in turn, from 64 clients with one row a request, until so many requests are answered. Prints after each turn what is
+resident in memory (`VmRSS`): a tenth of the requests comes first, after which pools and caches are as large as they
+get.
+"""
+
+import contextlib
+import dataclasses
+import itertools
+import sys
+from pathlib import Path
+
+import tqdm
+import tyro
+
+from benchmarks.serving_load import loop, started
+from shared.serving.versions import served_models
+
+CLIENTS = 64
+TURN_SECONDS = 20.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Arguments:
+    """Watch the memory of a server."""
+
+    names: tyro.conf.Positional[tuple[str, ...]] = ("stock_forecasting", "sentiment_analysis")
+    """Applications."""
+    models: Path = Path("saved_models")
+    """Folder of the exports."""
+    requests: int = 100_000
+    """Of each application."""
+
+
+def resident_bytes(process: int) -> int:
+    """What a process has in memory."""
+    lines = Path(f"/proc/{process}/status").read_text(encoding="ascii").splitlines()
+    return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("VmRSS:"))
+
+
+def main(arguments: Arguments) -> None:
+    """Asks, and prints a line a turn."""
+    exported = served_models(arguments.models) if arguments.models.is_dir() else []
+    if missing := [name for name in arguments.names if name not in exported]:
+        sys.exit(f"error: {arguments.models} has no {', '.join(missing)}; python -m apps export-all")
+    with contextlib.ExitStack() as stack:
+        urls, process = stack.enter_context(started(arguments.models, arguments.names, batching=True))
+        for name in arguments.names:
+            answered, total = 0, arguments.requests + arguments.requests // 10
+            with tqdm.tqdm(total=total, unit="request", desc=name, file=sys.stderr, disable=None) as bar:
+                for protocol in itertools.cycle(urls):
+                    found = loop(name, urls[protocol], CLIENTS, 1, TURN_SECONDS)
+                    answered += found["requests"] - found["failed"]
+                    bar.update(found["requests"])
+                    memory = resident_bytes(process) / 1e6
+                    print(f"{name} {answered:>9,} answered, {found['failed']} failed, {memory:,.0f} MB", flush=True)
+                    if answered >= total:
+                        break
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Arguments))
