@@ -17,8 +17,10 @@ from google.protobuf import text_format
 from tensorflow_serving.config import model_server_config_pb2
 
 from shared.errors import InputError
+from shared.serving.server.batching_parameters import FILE_OF_A_MODEL
 from shared.serving.server.development_server import BATCHING_FILE, DevelopmentServer, ServerSettings
 from shared.serving.server.model_config import read_models
+from shared.serving.server.versions import versions_on_disk
 
 Kind = Literal["auto", "binary", "docker", "development"]
 BINARY = "tensorflow_model_server"
@@ -80,7 +82,16 @@ def _common_flags(settings: ServerSettings, folder: Path, seen_as: str) -> list[
     flags += ["--allow_version_labels_for_unavailable_models=true"]
     if (folder / BATCHING_FILE).is_file():
         flags += ["--enable_batching=true", f"--batching_parameters_file={seen_as}/{BATCHING_FILE}"]
+        if _have_their_own(settings):
+            flags += ["--enable_per_model_batching_parameters=true"]
     return flags
+
+
+def _have_their_own(settings: ServerSettings) -> bool:
+    """Whether every version has batching parameters: one without them would not be batched."""
+    bases = [Path(model.base_path) for model in read_models(settings.models, settings.config_file)]
+    folders = [folder for base in bases for folder in (versions_on_disk(base) or {}).values()]
+    return bool(folders) and all((folder / FILE_OF_A_MODEL).is_file() for folder in folders)
 
 
 @contextlib.contextmanager

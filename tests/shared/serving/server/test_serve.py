@@ -19,7 +19,7 @@ from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 from tensorflow_serving.config import model_server_config_pb2
 
 from shared.serving.server.development_server import ServerSettings
-from shared.serving.server.serve import docker_command
+from shared.serving.server.serve import binary_command, docker_command
 
 ROOT = Path(__file__).parents[4]
 
@@ -142,6 +142,17 @@ def test_the_container(tmp_path):
     flags = command[command.index("tensorflow/serving:latest") + 1 :]
     assert "--model_config_file=/config/models.config" in flags
     assert "--batching_parameters_file=/config/batching_parameters.txt" in flags
+
+
+def test_models_with_batching_parameters_of_their_own(tmp_path):
+    (tmp_path / "batching_parameters.txt").write_text("")
+    (tmp_path / "a" / "1").mkdir(parents=True)
+    settings, flag = ServerSettings(models=tmp_path), "--enable_per_model_batching_parameters=true"
+    assert flag not in binary_command("server", settings, tmp_path)
+    (tmp_path / "a" / "1" / "batching_params.pbtxt").write_text("")
+    assert flag in binary_command("server", settings, tmp_path)
+    (tmp_path / "a" / "2").mkdir()
+    assert flag not in binary_command("server", settings, tmp_path)
 
 
 def test_paths_inside_the_container(tmp_path, monkeypatch):
