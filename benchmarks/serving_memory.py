@@ -4,7 +4,7 @@
 
 Starts `python -m apps serve` for all applications that are exported, and asks each that is named, by REST and by gRPC
 in turn, from 64 clients with one row a request, until so many requests are answered. Prints after each turn what is
-resident in memory (`VmRSS`): a tenth of the requests comes first, after which pools and caches are as large as they
+resident in memory: a tenth of the requests comes first, after which pools and caches are as large as they
 get.
 """
 
@@ -14,6 +14,7 @@ import itertools
 import sys
 from pathlib import Path
 
+import psutil
 import tqdm
 import tyro
 
@@ -38,8 +39,7 @@ class Arguments:
 
 def resident_bytes(process: int) -> int:
     """What a process has in memory."""
-    lines = Path(f"/proc/{process}/status").read_text(encoding="ascii").splitlines()
-    return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("VmRSS:"))
+    return psutil.Process(process).memory_info().rss
 
 
 def main(arguments: Arguments) -> None:

@@ -34,19 +34,19 @@ def request_body(signature: str, inputs: Mapping[str, np.ndarray]) -> bytes:
     """
     if all(array.dtype.kind != "f" or np.isfinite(array).all() for array in inputs.values()):
         columns = {
-            name: array if array.ndim and array.dtype.kind != "O" else to_json(name, array)
+            name: _native(array) if array.ndim and array.dtype.kind != "O" else to_json(name, array)
             for name, array in inputs.items()
         }
         document = {"signature_name": signature, "inputs": columns}
-        return orjson.dumps(document, default=_native, option=orjson.OPT_SERIALIZE_NUMPY)
+        return orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY)
     columns = {name: to_json(name, array) for name, array in inputs.items()}
     document = {"signature_name": signature, "inputs": columns}
     return json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode()
 
 
-def _native(array: np.ndarray) -> Any:
-    """What orjson writes of an array that it does not: one in another order, or a type's other endian."""
-    return array.tolist()
+def _native(array: np.ndarray) -> np.ndarray:
+    """The array in the order and the endianness that orjson writes."""
+    return np.ascontiguousarray(array, array.dtype.newbyteorder("="))
 
 
 def read_document(body: bytes) -> Any:

@@ -15,6 +15,7 @@ from shared.serving.json_tensors import DTYPES, Spec, from_json, read_document, 
 from shared.serving.retrying import Unavailable
 
 _CONNECTIONS = 64
+_BUSY = (429, 503)  # a request has waited too long in the queue; the queue is full
 
 
 class RestProtocol:
@@ -49,7 +50,7 @@ class RestProtocol:
             Arrays by name; strings are `bytes` objects.
 
         Raises:
-            Unavailable: No server is there, or it has too much to do (503).
+            Unavailable: No server is there, or it has too much to do (429, 503).
             InputError: There is no such host or model, the server calls the request wrong, or the time has passed.
             ServerError: The server failed.
         """
@@ -127,7 +128,7 @@ class RestProtocol:
             content = None
         message = content.get("error") if isinstance(content, dict) else None
         reason = f"{answer.status}: {message or answer.reason}"
-        if answer.status == 503:
+        if answer.status in _BUSY:
             raise Unavailable(f"{self._server} is busy ({reason})")
         if 400 <= answer.status < 500:
             raise InputError(f"{self._server} refuses the request for {self._model} ({reason})")

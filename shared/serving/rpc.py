@@ -26,8 +26,8 @@ _WRONG = {
     grpc.StatusCode.NOT_FOUND,
     grpc.StatusCode.FAILED_PRECONDITION,
     grpc.StatusCode.OUT_OF_RANGE,
-    grpc.StatusCode.RESOURCE_EXHAUSTED,  # larger than the server takes
 }
+_TOO_LARGE = "larger than"  # in the details where RESOURCE_EXHAUSTED is not for want of threads or of time in a queue
 
 
 class GrpcProtocol:
@@ -103,11 +103,13 @@ class GrpcProtocol:
     def _explained(self, error: grpc.RpcError) -> Exception:
         server, code = self._endpoint.server, error.code()
         reason = f"{code.name}: {(error.details() or '').strip()}"
-        if code == grpc.StatusCode.UNAVAILABLE:
+        exhausted = code == grpc.StatusCode.RESOURCE_EXHAUSTED
+        too_large = exhausted and _TOO_LARGE in (error.details() or "")
+        if code == grpc.StatusCode.UNAVAILABLE or (exhausted and not too_large):
             return Unavailable(f"{server} is not there or busy ({reason})")
         if code == grpc.StatusCode.DEADLINE_EXCEEDED:
             return InputError(f"{server} has not answered in time; raise --deadline, or ask for less")
-        if code in _WRONG:
+        if code in _WRONG or too_large:
             return InputError(f"{server} refuses the request for {self._endpoint.model} ({reason})")
         return ServerError(f"{server} failed ({reason})")
 

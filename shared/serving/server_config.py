@@ -2,9 +2,8 @@
 
 A server takes one `--batching_parameters_file`. With `--enable_per_model_batching_parameters` it takes from there only
 the threads, which all models share, and the rest from `batching_params.pbtxt` in each version's folder; a version
-without that file is then not batched. Requests are split into batches of `max_execution_batch_size`, which is why
-`allowed_batch_sizes` is left out: its last entry would have to equal that and `max_batch_size` too, so that a longer
-request would be refused; and padding up to a size is of use only where shapes are compiled.
+without that file is then not batched. Requests are divided into batches of `max_execution_batch_size`.
+`allowed_batch_sizes` is left out: to fill batches up to a size is of use only where shapes are compiled.
 (tensorflow_serving/servables/tensorflow/session_bundle_config.proto, bundle_factory_util.cc and model_servers/main.cc.)
 """
 

@@ -77,7 +77,9 @@ def test_no_request_is_lost_in_an_update():
     assert POD["terminationGracePeriodSeconds"] > waited
     for probe in ("startupProbe", "readinessProbe"):
         path = CONTAINER[probe]["httpGet"]["path"]
-        assert path.removeprefix("/v1/models/") in apps.applications()
+        name, what = path.removeprefix("/v1/models/").split("/")
+        assert name in apps.applications()
+        assert what == "metadata"  # the status of what is not available is an answer too
 
 
 def test_the_server_is_told_the_same_everywhere():
@@ -91,6 +93,8 @@ def test_the_server_is_told_the_same_everywhere():
         assert each["model_config_file"] == f"{SERVER_FOLDER}/{MODELS_CONFIG}"
         assert each["batching_parameters_file"] == f"{SERVER_FOLDER}/{BATCHING_PARAMETERS}"
         assert {"enable_batching", "enable_per_model_batching_parameters"} <= each.keys()
+        assert "allow_version_labels_for_unavailable_models" in each
+        assert int(each["grpc_max_threads"]) > int(each["rest_api_num_threads"]) > 64
     cpus = CONTAINER["resources"]["limits"]["cpu"]
     assert flags[0]["tensorflow_intra_op_parallelism"] == flags[0]["tensorflow_inter_op_parallelism"] == cpus
     assert f"../saved_models:{SERVER_FOLDER}:ro" in SERVICE["volumes"]

@@ -46,12 +46,13 @@ class BatchQueue:
             ServingError: Too many are waiting, or it alone has more rows than a request may have.
         """
         rows, form = self._place_of(inputs)
-        if self._waiting + rows > self._room and self._waiting:
+        divides = bool(self._parameters and self._parameters.enable_large_batch_splitting)
+        if self._waiting + rows > self._room and (self._waiting or divides):
             message = "The batch scheduling queue to which this task was submitted is full"
             raise ServingError(Code.UNAVAILABLE, message)
         waiting = self._tasks.setdefault(form, collections.deque())
         sizes = [rows]
-        if self._parameters and self._parameters.enable_large_batch_splitting:
+        if divides:
             sizes = part_sizes(rows, sum(task.rows for task in waiting) % self._largest, self._largest)
         request, ends = Request(sizes), list(itertools.accumulate(sizes))
         for part, (size, end) in enumerate(zip(sizes, ends, strict=True)):

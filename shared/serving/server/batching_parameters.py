@@ -72,8 +72,10 @@ def _fault(parameters: BatchingParameters) -> str | None:
         return (
             f"the last of allowed_batch_sizes should be max_batch_size ({parameters.max_batch_size}), not {sizes[-1]}"
         )
-    if sizes and sizes[-1] != parameters.execution_rows:
-        return f"the last of allowed_batch_sizes should be max_execution_batch_size too, not {sizes[-1]}"
+    if parameters.execution_rows > parameters.max_batch_size:
+        return f"max_execution_batch_size should be at most max_batch_size ({parameters.max_batch_size})"
+    if parameters.batch_timeout_micros < 0:
+        return f"batch_timeout_micros should be at least 0, not {parameters.batch_timeout_micros}"
     return None
 
 

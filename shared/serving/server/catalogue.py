@@ -98,6 +98,25 @@ class Catalogue:
         with self._lock:
             self._models.setdefault(model, {})[number] = version
 
+    def check_labels(self, labels: Mapping[str, Mapping[str, int]]) -> None:
+        """Refuses to move a label to a version that is not available; a new one may say what is yet to be loaded.
+
+        Args:
+            labels: Versions by label, by model.
+
+        Raises:
+            ServingError: A label would move there.
+        """
+        with self._lock:
+            for model, each in labels.items():
+                for label, number in each.items():
+                    version = self._models.get(model, {}).get(number)
+                    moves = self._labels.get(model, {}).get(label, number) != number
+                    if moves and not (version and version.servable):
+                        what = f"Request to assign label to version {number} of model {model}"
+                        message = f"{what}, which is not currently available for inference"
+                        raise ServingError(Code.FAILED_PRECONDITION, message)
+
     def set_labels(self, labels: Mapping[str, Mapping[str, int]]) -> None:
         """Labels of versions, by model; those of before are forgotten."""
         with self._lock:

@@ -153,7 +153,7 @@ def _classes(outputs: Mapping[str, np.ndarray], size: int) -> classification_pb2
         values = [None] * len(labels) if scores is None else scores[row].tolist()
         made = result.classifications.add()
         for label, value in zip(labels, values, strict=True):
-            made.classes.add(label=label, score=value)
+            made.classes.add(label=label and label.decode("utf-8", "replace"), score=value)
     return result
 
 

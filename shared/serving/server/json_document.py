@@ -1,11 +1,13 @@
 """The JSON text of a request, read as TensorFlow Serving's parser reads it: a little more than JSON.
 
-`NaN` and `Infinity` are numbers, what follows the document is ignored, and bytes in a string need not be UTF-8.
+`NaN`, `Inf` and `Infinity` are numbers, what follows the document is ignored, and bytes in a string need not be UTF-8.
 """
 
 import base64
 import binascii
 import json
+import math
+import re
 from typing import Any
 
 import orjson
@@ -14,7 +16,8 @@ from shared.serving.server.serving_error import invalid
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _SHOWN = 256
-_DECODER = json.JSONDecoder()
+_NO_NUMBERS = re.compile(r'"(?:[^"\\]|\\.)*"|(?P<sign>-?)(?P<what>Inf(?:inity)?|NaN)\b')
+"""Strings, to be passed over, and what the parser takes for numbers in more spellings than Python's."""
 TYPES = {dict: "Object", list: "Array", str: "String", int: "Number", float: "Number", type(None): "Null"}
 
 
@@ -41,13 +44,29 @@ def parse_document(body: bytes) -> dict[str, Any]:
 def _parse_leniently(body: bytes) -> Any:
     text = body.removeprefix(_BYTE_ORDER_MARK).decode("utf-8", "surrogateescape").lstrip(" \t\r\n")
     try:
-        return _DECODER.raw_decode(text)[0]
+        return _DECODER.raw_decode(_NO_NUMBERS.sub(_as_python_spells, text))[0]
     except json.JSONDecodeError as error:
         raise invalid(f"JSON Parse error: {error.msg} at offset: {error.pos}") from None
     except RecursionError:
         raise invalid("JSON Parse error: the document is nested too deeply") from None
-    except ValueError:  # an integer of thousands of digits
+    except ValueError:  # or an integer of thousands of digits
         raise invalid("JSON Parse error: Number too big to be stored") from None
+
+
+def _as_python_spells(match: re.Match[str]) -> str:
+    if not match["what"]:
+        return match[0]
+    return "NaN" if match["what"] == "NaN" else f"{match['sign']}Infinity"
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if math.isinf(number):
+        raise ValueError("too big")
+    return number
+
+
+_DECODER = json.JSONDecoder(parse_float=_finite)
 
 
 def shown(value: Any) -> str:

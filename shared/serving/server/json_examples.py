@@ -61,7 +61,7 @@ def _digits(number: float) -> float:
 def _example(value: Any) -> example_pb2.Example:
     if not isinstance(value, dict):
         raise invalid(f"Example must be JSON object but got JSON {type_of(value)}")
-    features = {name: _feature(name, content) for name, content in value.items()}
+    features = {_text(name): _feature(name, content) for name, content in value.items()}
     return example_pb2.Example(features=feature_pb2.Features(feature=features))
 
 
@@ -76,14 +76,23 @@ def _feature(name: str, content: Any) -> feature_pb2.Feature:
     (kind,) = kinds
     if kind == "bytes_list":
         values = [decode_base64(value) if isinstance(value, dict) else encode_string(value) for value in values]
+    elif kind == "int64_list":
+        values = [int(value) for value in values]  # a boolean is one
     try:
         return feature_pb2.Feature(**{kind: {"value": values}})
     except ValueError:
         raise invalid(f"Feature: {name} has uint64_t element. Only int64_t is supported.") from None
 
 
+def _text(name: str) -> str:
+    try:
+        return encode_string(name).decode()
+    except UnicodeDecodeError:
+        raise invalid("the name of a feature is not UTF-8") from None
+
+
 def _kind(name: str, value: Any) -> str:
-    if isinstance(value, int):  # a boolean is one
+    if isinstance(value, int):
         return "int64_list"
     if isinstance(value, float):
         return "float_list"

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from shared.serving.server.json_document import is_base64, shown
+from shared.serving.server.json_document import encode_string, is_base64, shown
 from shared.serving.server.json_tensors import to_array
 from shared.serving.server.serving_error import ServingError, invalid
 
@@ -26,7 +26,7 @@ def signature_name(document: Mapping[str, Any]) -> str:
     if not isinstance(name, str):
         what = "not formatted correctly. 'signature_name' key must be a string value."
         raise invalid(f"JSON Value: {shown(document)} {what}")
-    return name
+    return encode_string(name).decode("utf-8", "replace")
 
 
 def read_tensors(document: Mapping[str, Any], types: Types) -> tuple[dict[str, np.ndarray], bool]:
@@ -74,7 +74,7 @@ def _from_rows(document: Mapping[str, Any], types: Types) -> dict[str, np.ndarra
         raise invalid(f"JSON Value: {shown(document)} Expecting 'instances' to be an list/array")
     if not rows:
         raise invalid(f"JSON Value: {shown(document)} No values in 'instances' array")
-    if len(types) > 1 and not isinstance(rows[0], dict):
+    if len(types) > 1 and not _is_object(rows[0]):
         what = "list of objects as multiple input tensors required as per tensorinfo_map"
         raise invalid(f"instances is a plain list, but expecting {what}")
     try:

@@ -14,6 +14,7 @@ from shared.serving.server.status import Code
 from shared.serving.server.tensor_protos import type_name
 
 _MOST_DIMENSIONS = 32
+_NOT_SERVED = (np.float16, np.uint16)
 _LEAVES = {
     "f": frozenset({int, float}),
     "i": frozenset({int}),
@@ -36,7 +37,7 @@ def to_array(value: Any, dtype: np.dtype) -> np.ndarray:
     Raises:
         ServingError: The lists differ in length or depth, or a leaf is of another type.
     """
-    if dtype.kind not in _LEAVES or dtype == np.float16:
+    if dtype.kind not in _LEAVES or dtype in _NOT_SERVED:
         message = f"Conversion of JSON Value: {shown(value)} to type: {type_name(dtype)}"
         raise ServingError(Code.UNIMPLEMENTED, message)
     shape, leaves = _flatten(value)

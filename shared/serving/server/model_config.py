@@ -45,7 +45,7 @@ def read_models(models: Path, config_file: Path | None = None) -> list[model_ser
 
 
 def check_models(config: model_server_config_pb2.ModelServerConfig) -> None:
-    """Refuses what TensorFlow Serving does: other kinds of configuration, a model twice, an unknown platform.
+    """Refuses what TensorFlow Serving does: other kinds of configuration, a model twice, an unknown platform or none.
 
     Raises:
         ServingError: The configuration is not accepted.
@@ -58,6 +58,9 @@ def check_models(config: model_server_config_pb2.ModelServerConfig) -> None:
             raise invalid(f"Illegal to list model {model.name} multiple times in config list")
         if not model.name or not model.base_path:
             raise invalid("every model needs a name and a base_path")
+        if not model.model_platform and model.model_type != model_server_config_pb2.TENSORFLOW:
+            what = "ModelServerConfig::model_type (deprecated) nor ModelServerConfig::model_platform"
+            raise invalid(f"Illegal setting neither {what}, model name is {model.name}")
         if model.model_platform not in ("tensorflow", ""):
             raise invalid(f"Model {model.name} requests unsupported platform {model.model_platform}")
         for label in model.version_labels:

@@ -6,9 +6,7 @@ from tensorflow_serving.apis import get_model_status_pb2, model_management_pb2, 
 from shared.serving.server.catalogue import Catalogue
 from shared.serving.server.grpc_answers import GrpcAnswers
 from shared.serving.server.model_config import check_models
-from shared.serving.server.serving_error import ServingError, invalid
-from shared.serving.server.status import Code
-from shared.serving.server.versions import State
+from shared.serving.server.serving_error import invalid
 from shared.serving.server.watcher import Watcher
 
 
@@ -51,10 +49,6 @@ class ModelService(model_service_pb2_grpc.ModelServiceServicer):
                     what = f"to have an absolute path or URI; got base_path()={model.base_path}"
                     raise invalid(f"Expected model {model.name} {what}")
             self._watcher.configure(list(request.config.model_config_list.config))
-            for model in request.config.model_config_list.config:
-                versions = self._catalogue.versions(model.name).values()
-                if not any(version.state is State.AVAILABLE for version in versions):
-                    raise ServingError(Code.UNKNOWN, f"1 servable(s) did not become available: {model.name}")
             return model_management_pb2.ReloadConfigResponse(status={"error_code": 0})
 
         return self._answers.answer("ReloadConfig", "", context, answer)

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import time
+import zlib
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
@@ -67,11 +68,14 @@ class RestInterface:
         asked, status = None, 200
         headers = {"Connection": "close"} if self.closing else {}
         code, path = Code.OK, scope["raw_path"].decode("ascii", "replace")
+        if query := scope["query_string"].decode("ascii", "replace"):
+            path += f"?{query}"  # which is part of a path here, as in the real server
         try:
             if not is_rest_path(path):
                 raise ServingError(Code.NOT_FOUND, "Not Found")
             if request.method == "OPTIONS":
-                body = _preflight(request)
+                code = _preflight(request)
+                status, body = code.http, b""
             else:
                 asked = parse_path(request.method, path)
                 body = await self._answer(asked.spec, asked.what, request)
@@ -92,7 +96,8 @@ class RestInterface:
             _LOG.info("%s %s: %d %s", request.method, path[:200], status, body[:300].decode("utf-8", "replace"))
         if asked:
             model = asked.spec.name if asked.spec.name in self._catalogue.models() else ""
-            self._metrics.answered(model, asked.what.capitalize(), "REST", code, time.perf_counter() - start)
+            what = asked.what if request.method == "POST" else ""
+            self._metrics.answered(model, what, "REST", code, time.perf_counter() - start)
         await Response(body, status, headers, media_type="application/json")(scope, receive, send)
 
     async def _answer(self, spec: model_pb2.ModelSpec, what: str, request: Request) -> bytes:
@@ -132,6 +137,9 @@ class RestInterface:
             async with asyncio.timeout(self._request_seconds):
                 return await asyncio.wrap_future(future)
         except TimeoutError:
+            if future.cancelled():  # it had not begun
+                message = "Run() timeout exceeded while waiting in batching queue"
+                raise ServingError(Code.RESOURCE_EXHAUSTED, message) from None
             message = f"the model did not answer in {self._request_seconds:g} seconds"
             raise ServingError(Code.DEADLINE_EXCEEDED, message) from None
 
@@ -151,7 +159,21 @@ class RestInterface:
             raise _RefusedError(408, f"the request did not arrive in {self._client_seconds:g} seconds") from None
         if size > self._largest_body:
             raise _RefusedError(413, f"the request body is larger than {self._largest_body} bytes")
-        return parts[0] if len(parts) == 1 else b"".join(parts)
+        body = parts[0] if len(parts) == 1 else b"".join(parts)
+        if "gzip" in request.headers.get("content-encoding", ""):
+            return await _beside(_LARGE, self._unpacked, body)
+        return body
+
+    def _unpacked(self, body: bytes) -> bytes:
+        """What was compressed; nothing, as the real server has it, where it is damaged."""
+        unpacking = zlib.decompressobj(wbits=31)
+        try:
+            unpacked = unpacking.decompress(body, self._largest_body + 1)
+        except zlib.error:
+            return b""
+        if len(unpacked) > self._largest_body:
+            raise _RefusedError(413, f"the request body is larger than {self._largest_body} bytes")
+        return unpacked if unpacking.eof else b""
 
 
 class _RefusedError(Exception):
@@ -169,7 +191,6 @@ async def _beside(size: int, function: Callable[..., Any], *arguments: Any) -> A
     return await asyncio.to_thread(function, *arguments)
 
 
-def _preflight(request: Request) -> bytes:
-    if request.headers.get("origin", "").startswith(("http://", "https://")):
-        return b""
-    raise ServingError(Code.FAILED_PRECONDITION, "Origin header is missing in CORS preflight")
+def _preflight(request: Request) -> Code:
+    asked = request.headers.get("origin", "").startswith(("http://", "https://"))
+    return Code.OK if asked else Code.FAILED_PRECONDITION

@@ -39,12 +39,14 @@ def parse_path(method: str, path: str) -> RestPath:
         raise malformed(method, path)
     spec = model_pb2.ModelSpec(name=urllib.parse.unquote(match["name"] or "", errors="replace"))
     if match["version"]:
-        if int(match["version"][:20]) > _LARGEST_VERSION:
+        if int(match["version"].lstrip("0")[:20] or "0") > _LARGEST_VERSION:
             raise invalid(f"Failed to convert version: {match['version']} to numeric.")
         spec.version.value = int(match["version"])
     elif match["label"]:
         spec.version_label = urllib.parse.unquote(match["label"], errors="replace")
-    what = (match["what"] or "/status").removeprefix("/")
+    what = match["what"]
+    if method == "GET":  # in other letters it is no metadata, but found
+        what = "metadata" if what == "/metadata" else "status"
     if what not in ("classify", "regress", "predict", "metadata", "status"):  # in other letters
         raise malformed(method, path)
     if not spec.name:

@@ -24,6 +24,8 @@ from shared.serving.server.versions import versions_on_disk
 
 Kind = Literal["auto", "binary", "docker", "development"]
 BINARY = "tensorflow_model_server"
+_THREADS = ("--grpc_max_threads=256", "--rest_api_num_threads=128")
+"""A request that waits for its batch holds a thread: by itself the server has 4 for each processor."""
 _CONTAINER_MODELS, _CONTAINER_CONFIG = "/models", "/config"
 
 
@@ -46,7 +48,7 @@ def serve(settings: ServerSettings, kind: Kind, image: str) -> None:
     if kind == "binary" and not binary:
         raise InputError(f"{BINARY} is not on the PATH; install TensorFlow Serving, or leave out --server")
     if binary:
-        _say(f"serving with {binary}")
+        _say(f"serving with {binary}, which listens at every address of this machine")
         with _configuration(settings, None) as folder:
             _run(binary_command(binary, settings, folder))
     elif kind == "docker" or (kind == "auto" and _docker_runs()):
@@ -79,7 +81,7 @@ def _common_flags(settings: ServerSettings, folder: Path, seen_as: str) -> list[
     flags = [f"--model_config_file={seen_as}/models.config", f"--monitoring_config_file={seen_as}/monitoring.config"]
     flags += [f"--file_system_poll_wait_seconds={max(1, round(settings.poll_seconds))}"]
     flags += [f"--rest_api_timeout_in_ms={round(settings.request_seconds * 1000)}"]
-    flags += ["--allow_version_labels_for_unavailable_models=true"]
+    flags += ["--allow_version_labels_for_unavailable_models=true", *_THREADS]
     if (folder / BATCHING_FILE).is_file():
         flags += ["--enable_batching=true", f"--batching_parameters_file={seen_as}/{BATCHING_FILE}"]
         if _have_their_own(settings):
@@ -102,6 +104,7 @@ def _configuration(settings: ServerSettings, inside: Path | None) -> Iterator[Pa
         raise InputError(f"there are no models in {settings.models}; export one: python -m apps.NAME export latest")
     for model in models:
         model.model_platform = "tensorflow"
+        model.ClearField("model_type")  # one or the other
         if inside:
             model.base_path = str(inside / _among_models(Path(model.base_path), settings.models))
     config = model_server_config_pb2.ModelServerConfig(model_config_list={"config": models})

@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from pathlib import Path
 
 from tensorflow_serving.config import model_server_config_pb2
@@ -35,6 +35,7 @@ class Watcher:
         self, catalogue: Catalogue, load: Callable[[str, int, Path], Servable], read_models: Callable[[], Models]
     ):
         self._catalogue, self._load, self._read_models = catalogue, load, read_models
+        self._models: Models = ()  # of which something was last accepted
         self._failed: dict[tuple[str, int], Hashable] = {}  # with what their folders were like
         self._lock, self._stop = threading.Lock(), threading.Event()
         self._unloading: set[threading.Thread] = set()
@@ -47,9 +48,29 @@ class Watcher:
         self._thread.start()
 
     def configure(self, models: Models) -> None:
-        """Serves these models from now on, whatever the configuration file says; returns when they are loaded."""
-        self._read_models = lambda: models
+        """Serves these models from now on, whatever the configuration file says; returns when they are loaded.
+
+        Raises:
+            ServingError: A label cannot move, and everything stays as it was; or no version of a model that was not
+                served before could be loaded.
+        """
+        with self._lock:
+            self._catalogue.check_labels(_labels(models))
+            new = [model.name for model in models if model.name not in {model.name for model in self._models}]
+            self._read_models = lambda: models
         self.look()
+        missing = [name for name in new if not self._available(name)]
+        if missing:
+            faults = "".join(f"{{name: {name}{self._fault(name)}}}, " for name in missing)
+            raise ServingError(Code.UNKNOWN, f"{len(missing)} model(s) did not become available: {{{faults}}}")
+
+    def _available(self, name: str) -> bool:
+        return any(version.state is State.AVAILABLE for version in self._catalogue.versions(name).values())
+
+    def _fault(self, name: str) -> str:
+        failed = {number: each.error for number, each in self._catalogue.versions(name).items() if each.error}
+        number = max(failed, default=None)
+        return "" if number is None else f" version: {number} due to error: {failed[number].message}"
 
     def look(self) -> None:
         """Loads and unloads until everything is as the folders say.
@@ -58,17 +79,28 @@ class Watcher:
             InputError: The configuration cannot be read; everything stays as it was.
         """
         with self._lock:
-            models = self._read_models()
+            models, refused = self._accepted()
             folders = {model.name: versions_on_disk(Path(model.base_path)) for model in models}
             gone = [model for model in models if folders[model.name] is None]
-            self._complain(f"could not find base path {gone[0].base_path} of {gone[0].name}" if gone else "")
+            absent = f"could not find base path {gone[0].base_path} of {gone[0].name}" if gone else ""
+            self._complain(refused or absent)
             for model in models:
                 on_disk = folders[model.name]
                 if on_disk is not None:
                     self._bring_to(model.name, on_disk, aspired_versions(on_disk, model.model_version_policy))
             for name in set(self._catalogue.models()) - {model.name for model in models}:
                 self._bring_to(name, {}, set())
-            self._catalogue.set_labels({model.name: model.version_labels for model in models})
+            self._catalogue.set_labels(_labels(models))
+            self._models = models
+
+    def _accepted(self) -> tuple[Models, str]:
+        """What should be served: what the configuration says, or said before it moved a label where it cannot be."""
+        models = self._read_models()
+        try:
+            self._catalogue.check_labels(_labels(models))
+        except ServingError as error:
+            return self._models, error.message
+        return models, ""
 
     def close(self) -> None:
         """Stops looking, and frees every version when it has answered what it had."""
@@ -144,6 +176,10 @@ class Watcher:
         thread = threading.Thread(target=unload, name=f"unload-{name}-{number}", daemon=True)
         self._unloading.add(thread)
         thread.start()
+
+
+def _labels(models: Models) -> dict[str, Mapping[str, int]]:
+    return {model.name: model.version_labels for model in models}
 
 
 def _likeness(folder: Path) -> Hashable:

@@ -44,7 +44,7 @@ def test_batching_of_a_version(application):
     # A request of the longest kind fits into an empty queue.
     assert found.max_enqueued_batches.value * found.max_execution_batch_size.value >= found.max_batch_size.value
     assert found.batch_timeout_micros.value >= 0
-    assert not found.allowed_batch_sizes  # or its last would have to equal both sizes
+    assert not found.allowed_batch_sizes
     assert not found.HasField("num_batch_threads")  # which the server takes from its own file
 
 

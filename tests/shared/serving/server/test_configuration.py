@@ -38,10 +38,11 @@ def test_batching_parameters_of_the_documentation(tmp_path):
             "the last of allowed_batch_sizes should be .*8.*, not 4",
         ),
         (
-            "max_batch_size { value: 8 } allowed_batch_sizes: 8 "
-            "enable_large_batch_splitting { value: true } max_execution_batch_size { value: 4 }",
-            "should be max_execution_batch_size too, not 8",
+            "max_batch_size { value: 4 } max_execution_batch_size { value: 8 } "
+            "enable_large_batch_splitting { value: true }",
+            "max_execution_batch_size should be at most max_batch_size .4.",
         ),
+        ("batch_timeout_micros { value: -1 }", "batch_timeout_micros should be at least 0, not -1"),
         ("max_batch_size { value: 8 } allowed_batch_sizes: [8, 4]", "allowed_batch_sizes should increase"),
     ],
 )
@@ -66,7 +67,8 @@ def test_paths_of_a_configuration(tmp_path):
     (tmp_path / "here").mkdir()
     (tmp_path / "models.config").write_text(
         'model_config_list { config { name: "a" base_path: "/models/here" model_platform: "tensorflow" } '
-        'config { name: "b" base_path: "later" } config { name: "c" base_path: "/elsewhere/c" } }'
+        'config { name: "b" base_path: "later" model_platform: "tensorflow" } '
+        'config { name: "c" base_path: "/elsewhere/c" model_type: TENSORFLOW } }'
     )
     assert [model.base_path for model in read_models(tmp_path)] == [
         str(tmp_path / "here"),
@@ -85,9 +87,15 @@ def test_paths_of_a_configuration(tmp_path):
             "unsupported platform onnx",
         ),
         ("custom_model_config {}", "Only ModelConfigList"),
-        ('model_config_list { config { name:"a" base_path:"a" } config { name:"a" base_path:"b" } }', "multiple times"),
         (
-            'model_config_list { config { name: "a" base_path: "a" version_labels { key: "x y" value: 1 } } }',
+            'model_config_list { config { name: "a" base_path: "a" model_platform: "tensorflow" } '
+            'config { name: "a" base_path: "b" model_platform: "tensorflow" } }',
+            "multiple times",
+        ),
+        ('model_config_list { config { name: "a" base_path: "a" } }', "Illegal setting neither"),
+        (
+            'model_config_list { config { name: "a" base_path: "a" model_platform: "tensorflow" '
+            'version_labels { key: "x y" value: 1 } } }',
             "letters, digits and underscores",
         ),
     ],

@@ -27,6 +27,7 @@ def refused(function, *arguments) -> str:
         (b'\xef\xbb\xbf {"a": 1}', {"a": 1}),
         (b'{"a": 1} and what follows', {"a": 1}),
         (b'{"a": [Infinity, -Infinity]}', {"a": [np.inf, -np.inf]}),
+        (b'{"a": [Inf, -Inf, "-Inf \\" -NaN"]}', {"a": [np.inf, -np.inf, '-Inf " -NaN']}),
         (b'{"a": "\xff"}', {"a": "\udcff"}),
         (b'{"a": 18446744073709551616}', {"a": 2**64}),
     ],
@@ -45,6 +46,7 @@ def test_documents(body, document):
         (b"[1]", r"JSON Value: \[1\] Is not object"),
         (b'"text"', "Is not object"),
         (b"[" * 100_000, "nested too deeply"),
+        (b'{"a": [1e400]}', "Number too big to be stored"),
         (b'{"a": 1' + b"0" * 10_000 + b"}", "Number too big|type: float|Is not"),
     ],
 )
@@ -55,8 +57,8 @@ def test_what_is_no_document(body, message):
 
 
 def test_nan_is_a_number():
-    inputs, _ = read_tensors(parse_document(b'{"instances": [NaN, Infinity, -Infinity, 1e40]}'), ONE)
-    np.testing.assert_array_equal(inputs["x"], np.array([np.nan, np.inf, -np.inf, np.inf], np.float32))
+    inputs, _ = read_tensors(parse_document(b'{"instances": [NaN, Infinity, -Infinity, 1e40, -NaN]}'), ONE)
+    np.testing.assert_array_equal(inputs["x"], np.array([np.nan, np.inf, -np.inf, np.inf, np.nan], np.float32))
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,11 @@ from pathlib import Path
 
 import grpc
 import pytest
+from google.protobuf import text_format
 from tensorflow_serving.apis import get_model_status_pb2, model_management_pb2, predict_pb2
 from tensorflow_serving.config import model_server_config_pb2
 
+TOY_ALONE = 'model_config_list { config { name: "toy" base_path: "toy" model_platform: "tensorflow" } }'
 SLOW_WARMUP = {"slow": {"seconds": [0.7]}}
 
 
@@ -106,7 +108,7 @@ def test_versions_come_and_go_under_load(tmp_path, put_toy, serve):
 
 def test_a_model_whose_folder_is_away_goes_on(tmp_path, put_toy, serve):
     put_toy(tmp_path, 1)
-    (tmp_path / "models.config").write_text('model_config_list { config { name: "toy" base_path: "toy" } }')
+    (tmp_path / "models.config").write_text(TOY_ALONE)
     client = serve(tmp_path)
     (tmp_path / "toy").rename(tmp_path / "away")
     time.sleep(0.3)
@@ -214,10 +216,33 @@ def test_labels_and_chosen_versions(tmp_path, put_toy, serve):
     wait_for(lambda: client.http("POST", "/v1/models/toy/labels/canary:predict", ask).json == {"predictions": [1]})
 
 
+def test_a_label_moves_to_what_is_available_only(tmp_path, put_toy, serve):
+    for version in (1, 2):
+        put_toy(tmp_path, version)
+    config = """model_config_list { config { name: "toy" base_path: "toy" model_platform: "tensorflow"
+        model_version_policy { specific { %s } } version_labels { key: "stable" value: %d } } }"""
+    (tmp_path / "models.config").write_text(config % ("versions: 1", 1))
+    client = serve(tmp_path)
+    (tmp_path / "models.config").write_text(config % ("versions: 1 versions: 2", 2))  # both at once
+    time.sleep(0.3)
+    assert states(client) == {1: "AVAILABLE"}
+    moved = text_format.Parse(config % ("versions: 2", 2), model_server_config_pb2.ModelServerConfig())
+    moved.model_config_list.config[0].base_path = str(tmp_path / "toy")
+    with pytest.raises(grpc.RpcError, match="which is not currently available for inference") as failure:
+        client.model.HandleReloadConfigRequest(model_management_pb2.ReloadConfigRequest(config=moved))
+    assert failure.value.code() is grpc.StatusCode.FAILED_PRECONDITION
+    (tmp_path / "models.config").write_text(config % ("versions: 1 versions: 2", 1))
+    wait_for(lambda: states(client) == {1: "AVAILABLE", 2: "AVAILABLE"})
+    (tmp_path / "models.config").write_text(config % ("versions: 2", 2))
+    wait_for(lambda: states(client) == {1: "END", 2: "AVAILABLE"})
+    ask = {"signature_name": "half", "instances": [0]}
+    assert client.http("POST", "/v1/models/toy/labels/stable:predict", ask).json == {"predictions": [2]}
+
+
 def test_another_configuration_by_grpc(tmp_path, put_toy, serve):
     put_toy(tmp_path, 1)
     put_toy(tmp_path, 2, name="other")
-    (tmp_path / "models.config").write_text('model_config_list { config { name: "toy" base_path: "toy" } }')
+    (tmp_path / "models.config").write_text(TOY_ALONE)
     client = serve(tmp_path)
     config = model_server_config_pb2.ModelServerConfig()
     config.model_config_list.config.add(name="other", base_path=str(tmp_path / "other"), model_platform="tensorflow")
@@ -227,6 +252,13 @@ def test_another_configuration_by_grpc(tmp_path, put_toy, serve):
     wait_for(lambda: client.predict("half", instances=[0]).status == 404)
     asked = get_model_status_pb2.GetModelStatusRequest(model_spec={"name": "toy"})
     wait_for(lambda: client.model.GetModelStatus(asked).model_version_status[0].state == 50)
+    config.model_config_list.config.add(name="new", base_path=str(tmp_path / "new"), model_platform="tensorflow")
+    (tmp_path / "new" / "3").mkdir(parents=True)
+    with pytest.raises(
+        grpc.RpcError, match=r"1 model.s. did not become available: \{\{name: new version: 3 due"
+    ) as failure:
+        client.model.HandleReloadConfigRequest(model_management_pb2.ReloadConfigRequest(config=config))
+    assert failure.value.code() is grpc.StatusCode.UNKNOWN
     config.model_config_list.config[0].base_path = "relative"
     for wrong in (model_server_config_pb2.ModelServerConfig(), config):
         with pytest.raises(grpc.RpcError) as failure:

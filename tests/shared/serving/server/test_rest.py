@@ -1,3 +1,4 @@
+import gzip
 import http.client
 import json
 import socket
@@ -77,6 +78,17 @@ def test_inputs_without_a_common_batch(toy):
     assert toy.predict("half", inputs=[]).json == {"outputs": []}
 
 
+def test_booleans_in_examples_are_integers(toy):
+    answer = toy.http("POST", f"{MODEL}:regress", {"signature_name": "regress", "examples": [{"x": 2.0, "z": True}]})
+    assert answer.json == {"results": [3]}
+
+
+def test_names_that_are_not_utf_8(toy):
+    for body in (b'{"signature_name": "\xff", "examples": [{"x": 1.0}]}', b'{"examples": [{"\xff": 1.0}]}'):
+        answer = toy.http("POST", f"{MODEL}:regress", body)
+        assert (answer.status, "No signature" in answer.error or "not UTF-8" in answer.error) == (400, True)
+
+
 def test_classify_and_regress(toy):
     examples = [{"x": 0.25}, {"x": [1.0]}]
     answer = toy.http("POST", f"{MODEL}:classify", {"signature_name": "classify", "examples": examples})
@@ -129,7 +141,10 @@ def test_refused_examples(toy, what, request_, message):
         ("POST", f"{MODEL}/metadata", 400, "Malformed request"),
         ("PUT", MODEL, 400, "Malformed request: PUT"),
         ("DELETE", f"{MODEL}:predict", 400, "Malformed request: DELETE"),
-        ("OPTIONS", MODEL, 400, "Origin header is missing"),
+        ("GET", f"{MODEL}?x=1", 404, "Could not find any versions of model toy?x=1"),
+        ("GET", f"{MODEL}/metadata?x=1", 400, "Malformed request"),
+        ("POST", f"{MODEL}:predict?key=x", 400, "Malformed request: POST /v1/models/toy:predict?key=x"),
+        ("POST", f"{MODEL}/versions/{'0' * 20}9223372036854775808:predict", 400, "Failed to convert version"),
         ("GET", "/", 404, "Not Found"),
         ("GET", "/metrics", 404, "Not Found"),
         ("GET", "/v1/models/nobody", 404, "Could not find any versions of model nobody"),
@@ -148,6 +163,25 @@ def test_refused_paths(toy, method, path, status, message):
 
 def test_preflight(toy):
     assert toy.http("OPTIONS", MODEL, headers={"Origin": "https://example.org"}).status == 200
+    refused = toy.http("OPTIONS", MODEL)
+    assert (refused.status, refused.body) == (400, b"")
+
+
+def test_metadata_in_other_letters_is_the_status(toy):
+    assert toy.http("GET", f"{MODEL}/METADATA").json == toy.http("GET", MODEL).json
+
+
+def test_compressed_bodies(toy):
+    headers = {"Content-Encoding": "gzip"}
+
+    def asked(body: bytes):
+        return toy.http("POST", f"{MODEL}:predict", body, headers)
+
+    packed = gzip.compress(b'{"instances": [2]}')
+    assert asked(packed).json == {"predictions": [3]}
+    for damaged in (b'{"instances": [2]}', packed[:-4], b""):
+        assert (asked(damaged).status, asked(damaged).error) == (400, "JSON Parse error: The document is empty")
+    assert asked(gzip.compress(bytes(2 << 20))).status == 413
 
 
 @pytest.mark.parametrize(
@@ -163,6 +197,7 @@ def test_preflight(toy):
         (b'{"signature_name": "nope", "instances": [1]}', 'Serving signature name: "nope" not found in signature def'),
         (b'{"signature_name": "__saved_model_init_op", "inputs": {}}', "not found in signature def"),
         (b'{"signature_name": "several", "inputs": {"tag": ["a"]}}', "Missing named input: "),
+        (b'{"signature_name": "several", "instances": [{"b64": "AA=="}]}', "expecting list of objects"),
         (b'{"signature_name": "total", "instances": [1]}', "Tensor name: total has no shape information"),
         (b'{"signature_name": "picture", "instances": ["corrupt"]}', "not a picture"),
         (b'{"instances": %s}' % (b"[" * 5000), "JSON Parse error"),
@@ -197,6 +232,6 @@ def test_metrics(toy):
     assert page.headers["content-type"].startswith("text/plain")
     text = page.body.decode()
     assert ':tensorflow:serving:request_count{model_name="toy",status="OK"} ' in text
-    assert ':tensorflow:serving:request_latency_count{API="Predict",entrypoint="REST",model_name="toy"} ' in text
+    assert ':tensorflow:serving:request_latency_count{API="predict",entrypoint="REST",model_name="toy"} ' in text
     assert ":tensorflow:serving:runtime_latency_bucket{" in text
     assert "no-such-model" not in text  # or clients could make it grow for ever

@@ -129,7 +129,7 @@ while :; do sleep 0.05; done
     assert f'base_path: "{models / "toy"}"' in lines
     assert output.strip() == "told"
     assert process.returncode == 7
-    assert errors.splitlines()[0] == f"serving with {binary}"
+    assert errors.splitlines()[0].startswith(f"serving with {binary}, ")
 
 
 def test_the_container(tmp_path):
@@ -167,7 +167,9 @@ def test_paths_inside_the_container(tmp_path, monkeypatch):
     module.serve(ServerSettings(models=models), "docker", "image")
     assert [(model.name, model.base_path) for model in seen[0]] == [("a", "/models/a")]
     (tmp_path / "b").mkdir()
-    (models / "models.config").write_text(f'model_config_list {{ config {{ name: "b" base_path: "{tmp_path}/b" }} }}')
+    (models / "models.config").write_text(
+        f'model_config_list {{ config {{ name: "b" base_path: "{tmp_path}/b" model_platform: "tensorflow" }} }}'
+    )
     with pytest.raises(InputError, match="so the container cannot see it"):
         module.serve(ServerSettings(models=models), "docker", "image")
 
