@@ -94,7 +94,9 @@ def converted(version: Path, form: Form, signature: str = "serving_default", row
 
         try:
             module, _ = fixed_rows(str(version), signature, rows)
-            tf.saved_model.save(module, folder, signatures={signature: module.serve})
+            # Gradients that this process happens to know are not of the frozen graph.
+            options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
+            tf.saved_model.save(module, folder, signatures={signature: module.serve}, options=options)
             converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=[signature])
             if form != "float32":
                 converter.optimizations = [tf.lite.Optimize.DEFAULT]
@@ -123,11 +125,16 @@ def _unconvertible(version: Path, signature: str, error: Exception) -> InputErro
     return InputError(f"{signature} of {version} cannot be converted ({reason}); serve it as it is")
 
 
-def compared(version: Path, content: bytes, signature: str, rows: int) -> dict[str, Any]:
-    """`operations` of a converted model, and its `deviation`, as `write_edge` says."""
+def interpreter_of(content: bytes, threads: int = 1) -> tf.lite.Interpreter:
+    """LiteRT's interpreter of a converted model."""
     with warnings.catch_warnings(), silent_libraries():
         warnings.simplefilter("ignore", UserWarning)  # says that the interpreter will have a package of its own
-        interpreter = tf.lite.Interpreter(model_content=content)
+        return tf.lite.Interpreter(model_content=content, num_threads=threads)
+
+
+def compared(version: Path, content: bytes, signature: str, rows: int) -> dict[str, Any]:
+    """`operations` of a converted model, and its `deviation`, as `write_edge` says."""
+    interpreter = interpreter_of(content)
     kinds = sorted({each["op_name"] for each in interpreter._get_ops_details()})
     request = read_warmup_requests(version).get(signature)
     if not request:
