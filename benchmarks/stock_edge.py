@@ -4,7 +4,7 @@
 
 Forecasts from the same origins of the run's test part, evenly spaced: by the export in TensorFlow's C++ session and by
 its conversions. The loss is that of `evaluate` for the fixed calibration: adaptive ones need what came after. Times are
-those of one forecast at a time, medians, one thread.
+those of one forecast at a time, medians; LiteRT has one thread.
 """
 
 import dataclasses
