@@ -27,6 +27,8 @@ from shared.answers import Asked, ask_saved_model
 from shared.application import Application, Shapes
 from shared.serving.client import connect
 
+DEADLINE = 120.0
+"""Seconds for an answer; for so long the client also asks again where the server has no room, which is waiting too."""
 WARM = 0.1
 """Share of the seconds that is spent before, uncounted."""
 
@@ -111,7 +113,7 @@ def main(arguments: Arguments) -> None:
     application = apps.applications()[arguments.application]
     with contextlib.ExitStack() as stack:
         if "://" in arguments.where:
-            client = stack.enter_context(connect(arguments.where, application.name))
+            client = stack.enter_context(connect(arguments.where, application.name, deadline=DEADLINE))
             model = Asked(client.shapes(), client.ask)
         else:
             from shared.serving.native import NativeSavedModel

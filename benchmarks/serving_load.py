@@ -32,10 +32,10 @@ import tyro
 import urllib3
 
 import apps
+from benchmarks.closed_loop import DEADLINE
 from shared.errors import InputError
 from shared.serving.versions import find_version, served_models
 
-REQUEST_SECONDS = 120
 START_SECONDS = 300
 """For a server to load and to warm up all models."""
 
@@ -78,7 +78,7 @@ def started(models: Path, names: Sequence[str], batching: bool) -> Iterator[tupl
     """
     ports = [_free_port() for _ in range(2)]
     words = ["--models", str(models), "--rest-port", str(ports[0]), "--grpc-port", str(ports[1])]
-    words += ["--request-seconds", str(REQUEST_SECONDS)]
+    words += ["--server", "development", "--request-seconds", str(DEADLINE)]
     command = [sys.executable, "-m", "apps", "serve", *words, *([] if batching else ["--no-batching"])]
     with tempfile.TemporaryFile() as log, subprocess.Popen(command, stdout=log, stderr=log) as server:
         try:

@@ -3,9 +3,8 @@
     python -m benchmarks.serving_memory [NAME …] [--models saved_models] [--requests 100000]
 
 Starts `python -m apps serve` for all applications that are exported, and asks each that is named, by REST and by gRPC
-in turn, from 64 clients with one row a request, until so many requests are answered. Prints after each turn what is
-resident in memory: a tenth of the requests comes first, after which pools and caches are as large as they
-get.
+in turn, from 64 clients with one row a request. A tenth of the requests comes first, after which pools and caches
+should be as large as they get; then prints after each turn what is resident in memory, and how much that has grown.
 """
 
 import contextlib
@@ -50,14 +49,17 @@ def main(arguments: Arguments) -> None:
     with contextlib.ExitStack() as stack:
         urls, process = stack.enter_context(started(arguments.models, arguments.names, batching=True))
         for name in arguments.names:
-            answered, total = 0, arguments.requests + arguments.requests // 10
+            answered, total, first = 0, arguments.requests + arguments.requests // 10, None
             with tqdm.tqdm(total=total, unit="request", desc=name, file=sys.stderr, disable=None) as bar:
                 for protocol in itertools.cycle(urls):
                     found = loop(name, urls[protocol], CLIENTS, 1, TURN_SECONDS)
                     answered += found["requests"] - found["failed"]
                     bar.update(found["requests"])
                     memory = resident_bytes(process) / 1e6
-                    print(f"{name} {answered:>9,} answered, {found['failed']} failed, {memory:,.0f} MB", flush=True)
+                    if answered >= arguments.requests // 10:
+                        first = memory if first is None else first
+                        line = f"{answered:>9,} answered, {found['failed']} failed, {memory:,.0f} MB"
+                        print(f"{name} {line}, {memory - first:+.0f}", flush=True)
                     if answered >= total:
                         break
 

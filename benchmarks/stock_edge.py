@@ -46,7 +46,7 @@ class Arguments:
     run: tyro.conf.Positional[str] = "latest"
     """A run of stock forecasting on the close alone, or `latest`."""
     origins: int = 2000
-    """Forecasts, at most."""
+    """Forecasts, about."""
     json: bool = False
     """Print one JSON object and nothing else."""
 

@@ -142,7 +142,7 @@ def _mean_of_last(values: tf.Tensor, span: int, skip: int = 0) -> tf.Tensor:
 
 
 def _log_root(variance: tf.Tensor) -> tf.Tensor:
-    return tf.math.log(tf.maximum(tf.sqrt(variance), FLOOR))  # the floor's square is 0 in float16
+    return tf.math.log(tf.maximum(tf.sqrt(variance), FLOOR))  # its square is 0 as a constant in float16
 
 
 def _trend(returns: tf.Tensor, usual: tf.Tensor, span: int) -> tf.Tensor:

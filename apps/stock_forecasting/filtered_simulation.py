@@ -56,7 +56,7 @@ def fewest_rows(horizon: int) -> int:
 
 def _variances(returns: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """The long-run variance [N, 1], and at each row that of the next one [N, rows]: ω + α r² + β σ², unrolled."""
-    squared = tf.maximum(tf.abs(returns), FLOOR) ** 2  # the floor's square is 0 in float16
+    squared = tf.maximum(tf.abs(returns), FLOOR) ** 2  # its square is 0 as a constant in float16
     long_run = tf.reduce_mean(squared, axis=1, keepdims=True)
     rows, sums, taps = returns.shape[1], squared, 1
     there_are = np.cumsum(np.where(np.arange(rows) < TAPS, BETA ** np.arange(float(rows)), 0))

@@ -16,8 +16,8 @@ from shared.serving.server.serving_error import invalid
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _SHOWN = 256
-_NO_NUMBERS = re.compile(r'"(?:[^"\\]|\\.)*"|(?P<sign>-?)(?P<what>Inf(?:inity)?|NaN)\b')
-"""Strings, to be passed over, and what the parser takes for numbers in more spellings than Python's."""
+_NO_NUMBERS = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|(?P<sign>-?)(?P<what>Inf(?:inity)?|NaN)\b', re.DOTALL)
+"""Strings, to be passed over and never gone back into, and what the parser takes for numbers in more spellings."""
 TYPES = {dict: "Object", list: "Array", str: "String", int: "Number", float: "Number", type(None): "Null"}
 
 

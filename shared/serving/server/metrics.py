@@ -40,7 +40,7 @@ class Metrics:
 
         Args:
             model: The model's name; "" where the client named none that is served, for clients' words make no labels.
-            api: `Predict`, `Classify` and so on.
+            api: `Predict`, `Classify` and so on by gRPC; by REST `predict` and so on, and "" for what is not run.
             entrypoint: `REST` or `GRPC`.
             code: What it came to.
             seconds: From when it was read until it was answered.

@@ -42,7 +42,8 @@ class RestInterface:
         metrics: What counts requests.
         largest_body: Bytes of a request; more are answered with 413.
         client_seconds: In which a request must have arrived; later ones are answered with 408.
-        request_seconds: In which a model must have answered; later ones are answered with 504.
+        request_seconds: In which a model must have answered; later ones are answered with 504, or with 429 where
+            they had to wait and never ran.
 
     Attributes:
         closing: Whether clients are asked to close their connections, as the server ends.
@@ -138,7 +139,7 @@ class RestInterface:
                 return await asyncio.wrap_future(future)
         except TimeoutError:
             if future.cancelled():  # it had not begun
-                message = "Run() timeout exceeded while waiting in batching queue"
+                message = "Run() timeout exceeded while waiting in batching queue"  # the real server's words
                 raise ServingError(Code.RESOURCE_EXHAUSTED, message) from None
             message = f"the model did not answer in {self._request_seconds:g} seconds"
             raise ServingError(Code.DEADLINE_EXCEEDED, message) from None

@@ -39,9 +39,10 @@ def parse_path(method: str, path: str) -> RestPath:
         raise malformed(method, path)
     spec = model_pb2.ModelSpec(name=urllib.parse.unquote(match["name"] or "", errors="replace"))
     if match["version"]:
-        if int(match["version"].lstrip("0")[:20] or "0") > _LARGEST_VERSION:
+        digits = match["version"].lstrip("0") or "0"
+        if int(digits[:20]) > _LARGEST_VERSION:
             raise invalid(f"Failed to convert version: {match['version']} to numeric.")
-        spec.version.value = int(match["version"])
+        spec.version.value = int(digits)
     elif match["label"]:
         spec.version_label = urllib.parse.unquote(match["label"], errors="replace")
     what = match["what"]

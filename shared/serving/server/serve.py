@@ -20,7 +20,7 @@ from shared.errors import InputError
 from shared.serving.server.batching_parameters import FILE_OF_A_MODEL
 from shared.serving.server.development_server import BATCHING_FILE, DevelopmentServer, ServerSettings
 from shared.serving.server.model_config import read_models
-from shared.serving.server.versions import versions_on_disk
+from shared.serving.server.versions import aspired_versions, versions_on_disk
 
 Kind = Literal["auto", "binary", "docker", "development"]
 BINARY = "tensorflow_model_server"
@@ -90,9 +90,11 @@ def _common_flags(settings: ServerSettings, folder: Path, seen_as: str) -> list[
 
 
 def _have_their_own(settings: ServerSettings) -> bool:
-    """Whether every version has batching parameters: one without them would not be batched."""
-    bases = [Path(model.base_path) for model in read_models(settings.models, settings.config_file)]
-    folders = [folder for base in bases for folder in (versions_on_disk(base) or {}).values()]
+    """Whether every version that is served has batching parameters: one without them would not be batched."""
+    folders: list[Path] = []
+    for model in read_models(settings.models, settings.config_file):
+        on_disk = versions_on_disk(Path(model.base_path)) or {}
+        folders += [on_disk[version] for version in aspired_versions(on_disk, model.model_version_policy)]
     return bool(folders) and all((folder / FILE_OF_A_MODEL).is_file() for folder in folders)
 
 

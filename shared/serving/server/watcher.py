@@ -51,8 +51,8 @@ class Watcher:
         """Serves these models from now on, whatever the configuration file says; returns when they are loaded.
 
         Raises:
-            ServingError: A label cannot move, and everything stays as it was; or no version of a model that was not
-                served before could be loaded.
+            ServingError: A label cannot move, and everything stays as it was; or no version of a model that the
+                configuration before did not name could be loaded.
         """
         with self._lock:
             self._catalogue.check_labels(_labels(models))
@@ -84,13 +84,13 @@ class Watcher:
             gone = [model for model in models if folders[model.name] is None]
             absent = f"could not find base path {gone[0].base_path} of {gone[0].name}" if gone else ""
             self._complain(refused or absent)
+            self._catalogue.set_labels(_labels(models))  # before what a label has left is unloaded
             for model in models:
                 on_disk = folders[model.name]
                 if on_disk is not None:
                     self._bring_to(model.name, on_disk, aspired_versions(on_disk, model.model_version_policy))
             for name in set(self._catalogue.models()) - {model.name for model in models}:
                 self._bring_to(name, {}, set())
-            self._catalogue.set_labels(_labels(models))
             self._models = models
 
     def _accepted(self) -> tuple[Models, str]:

@@ -3,6 +3,7 @@
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import grpc
@@ -112,6 +113,7 @@ def test_many_rows_are_asked_in_parts(url, server):
 def test_a_busy_server_is_asked_again_and_no_other(path, kind):
     cases = [
         (lambda count: BUSY if count < 4 else None, None, 4),
+        (lambda count: (429, grpc.StatusCode.RESOURCE_EXHAUSTED) if count < 3 else None, None, 3),
         (lambda count: (500, grpc.StatusCode.INTERNAL), (ServerError, "failed .*refused"), 1),
         (lambda count: (400, grpc.StatusCode.INVALID_ARGUMENT), (InputError, "refuses the request .*refused"), 1),
     ]
@@ -130,6 +132,14 @@ def test_a_busy_server_is_asked_again_and_no_other(path, kind):
         pytest.raises(InputError, match=r"busy .*for 0.4 s; start the server"),
     ):
         client.ask("serving_default", {"image_bytes": TEXTS[:1]})
+
+
+def test_a_request_that_is_too_large_is_not_asked_again(path):
+    with TinyServer(path, "tiny") as server, connect(server.grpc, "tiny") as client:
+        begun = time.monotonic()
+        with pytest.raises(InputError, match=r"refuses the request .*RESOURCE_EXHAUSTED.* larger than"):
+            client.ask("serving_default", {"image_bytes": np.array([bytes(5 << 20)], object)})  # gRPC takes 4 MB
+        assert time.monotonic() - begun < 10
 
 
 @pytest.mark.parametrize("scheme", ["http", "grpc"])

@@ -1,4 +1,6 @@
+import contextlib
 import json
+import time
 
 import numpy as np
 import pytest
@@ -54,6 +56,14 @@ def test_what_is_no_document(body, message):
     import re
 
     assert re.search(message, refused(parse_document, body))
+
+
+@pytest.mark.parametrize("body", [b'{"a": "' + b'\\"' * 500_000, b'{"a": [NaN], "b": "' + b"x" * 10_000_000 + b'"}'])
+def test_long_strings_take_no_time(body):
+    begun = time.monotonic()
+    with contextlib.suppress(ServingError):
+        parse_document(body)
+    assert time.monotonic() - begun < 5
 
 
 def test_nan_is_a_number():

@@ -38,8 +38,9 @@ def version_of(client) -> float:
 class Load:
     """Threads that ask by REST and by gRPC, one request after another, and note every answer and every failure."""
 
-    def __init__(self, client, threads: int = 2):
+    def __init__(self, client, threads: int = 2, label: str = ""):
         self.answers, self.failures = [], []
+        self._label = label
         self._stop = threading.Event()
         workers = [self._rest, self._grpc] * threads
         self._threads = [threading.Thread(target=self._work, args=(worker, client)) for worker in workers]
@@ -67,9 +68,10 @@ class Load:
 
     def _rest(self, client):
         connection = http.client.HTTPConnection("127.0.0.1", client.rest_port, timeout=30)
+        path = f"/v1/models/toy{f'/labels/{self._label}' if self._label else ''}:predict"
         with contextlib.closing(connection):
             while True:
-                connection.request("POST", "/v1/models/toy:predict", b'{"signature_name": "half", "instances": [0]}')
+                connection.request("POST", path, b'{"signature_name": "half", "instances": [0]}')
                 response = connection.getresponse()
                 body = response.read()
                 assert response.status == 200, body
@@ -77,6 +79,8 @@ class Load:
 
     def _grpc(self, client):
         request = predict_pb2.PredictRequest(model_spec={"name": "toy", "signature_name": "half"})
+        if self._label:
+            request.model_spec.version_label = self._label
         request.inputs["x"].CopyFrom(_floats(0))
         while True:
             yield client.prediction.Predict(request, timeout=30).outputs["y"].float_val[0]
@@ -233,10 +237,11 @@ def test_a_label_moves_to_what_is_available_only(tmp_path, put_toy, serve):
     assert failure.value.code() is grpc.StatusCode.FAILED_PRECONDITION
     (tmp_path / "models.config").write_text(config % ("versions: 1 versions: 2", 1))
     wait_for(lambda: states(client) == {1: "AVAILABLE", 2: "AVAILABLE"})
-    (tmp_path / "models.config").write_text(config % ("versions: 2", 2))
-    wait_for(lambda: states(client) == {1: "END", 2: "AVAILABLE"})
-    ask = {"signature_name": "half", "instances": [0]}
-    assert client.http("POST", "/v1/models/toy/labels/stable:predict", ask).json == {"predictions": [2]}
+    with Load(client, label="stable") as load:
+        (tmp_path / "models.config").write_text(config % ("versions: 2", 2))
+        wait_for(lambda: states(client) == {1: "END", 2: "AVAILABLE"})
+    assert load.failures == []
+    assert set(load.answers) == {1, 2}
 
 
 def test_another_configuration_by_grpc(tmp_path, put_toy, serve):

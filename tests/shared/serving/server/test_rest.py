@@ -144,6 +144,7 @@ def test_refused_examples(toy, what, request_, message):
         ("GET", f"{MODEL}?x=1", 404, "Could not find any versions of model toy?x=1"),
         ("GET", f"{MODEL}/metadata?x=1", 400, "Malformed request"),
         ("POST", f"{MODEL}:predict?key=x", 400, "Malformed request: POST /v1/models/toy:predict?key=x"),
+        ("GET", f"{MODEL}/versions/{'0' * 5000}9", 404, "Could not find version 9 of model toy"),
         ("POST", f"{MODEL}/versions/{'0' * 20}9223372036854775808:predict", 400, "Failed to convert version"),
         ("GET", "/", 404, "Not Found"),
         ("GET", "/metrics", 404, "Not Found"),

@@ -151,6 +151,8 @@ def test_models_with_batching_parameters_of_their_own(tmp_path):
     assert flag not in binary_command("server", settings, tmp_path)
     (tmp_path / "a" / "1" / "batching_params.pbtxt").write_text("")
     assert flag in binary_command("server", settings, tmp_path)
+    (tmp_path / "a" / "0").mkdir()  # which is not served
+    assert flag in binary_command("server", settings, tmp_path)
     (tmp_path / "a" / "2").mkdir()
     assert flag not in binary_command("server", settings, tmp_path)
 
