@@ -40,8 +40,8 @@ def simulate(close: tf.Tensor, horizons: Sequence[int], levels: Sequence[float])
     Raises:
         ValueError: The window is too short for such horizons.
     """
-    rows = close.shape[1]
-    if rows < (fewest := fewest_rows(max(horizons))):
+    rows, fewest = close.shape[1], fewest_rows(max(horizons))
+    if rows < fewest:
         raise ValueError(f"need windows of {fewest} rows for horizons {list(horizons)}, got {rows}")
     returns = tf.math.log(close[:, 1:] / close[:, :-1])
     long_run, now = _variances(returns)
