@@ -36,11 +36,6 @@ class Arguments:
     """Of each application."""
 
 
-def resident_bytes(process: int) -> int:
-    """What a process has in memory."""
-    return psutil.Process(process).memory_info().rss
-
-
 def main(arguments: Arguments) -> None:
     """Asks, and prints a line a turn."""
     exported = served_models(arguments.models) if arguments.models.is_dir() else []
@@ -55,7 +50,7 @@ def main(arguments: Arguments) -> None:
                     found = loop(name, urls[protocol], CLIENTS, 1, TURN_SECONDS)
                     answered += found["requests"] - found["failed"]
                     bar.update(found["requests"])
-                    memory = resident_bytes(process) / 1e6
+                    memory = psutil.Process(process).memory_info().rss / 1e6
                     if answered >= arguments.requests // 10:
                         first = memory if first is None else first
                         line = f"{answered:>9,} answered, {found['failed']} failed, {memory:,.0f} MB"

@@ -27,6 +27,8 @@ import tyro
 from apps.stock_forecasting import evaluation
 from apps.stock_forecasting.application import APPLICATION
 from apps.stock_forecasting.backtest import Outcomes, at_reported, outcomes
+from apps.stock_forecasting.batches import all_series, windows_of
+from apps.stock_forecasting.config import StockConfig
 from apps.stock_forecasting.data import Corpus, Origins
 from shared import loading
 from shared.errors import InputError
@@ -61,12 +63,10 @@ def chosen(rows: Origins, count: int) -> Origins:
     return tuple(each[::step] for each in rows)
 
 
-def windows(corpus: Corpus, origins: Origins, window: int) -> np.ndarray:
+def closes(corpus: Corpus, origins: Origins, config: StockConfig) -> np.ndarray:
     """Closes up to each origin, float32 [n, window]."""
-    closes = [prices.table["close"].to_numpy(np.float32) for prices in corpus.panel]
-    return np.stack(
-        [close[row - window + 1 : row + 1] for close, rows in zip(closes, origins, strict=True) for row in rows]
-    )
+    pairs = zip(all_series(corpus, config), origins, strict=True)
+    return np.concatenate([windows_of(series, rows, config.window)["close"] for series, rows in pairs])
 
 
 def pinball(quantiles: np.ndarray, close: np.ndarray, found: Outcomes) -> float:
@@ -115,7 +115,7 @@ def main(arguments: Arguments) -> None:
         sys.exit("error: the run reads more than the close; give one that does not")
     origins = chosen(corpus.test, arguments.origins)
     found = outcomes(corpus, origins, trained.config.horizon)
-    close = windows(corpus, origins, trained.config.window)
+    close = closes(corpus, origins, trained.config)
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         version = export_run(APPLICATION, run, trained, Path(folder))

@@ -1,15 +1,12 @@
 """The benchmark of a server: what a closed loop counts, and one that runs, small."""
 
-import os
 import threading
 import time
 
-import numpy as np
 import pytest
 
 from benchmarks.closed_loop import closed_loop, percentiles, typical_request
 from benchmarks.serving_load import Arguments, limits, measure, table, wait_available, with_shares
-from benchmarks.serving_memory import resident_bytes
 from tests.shared.serving.tiny_server import TinyServer
 
 
@@ -71,9 +68,3 @@ def test_a_server_is_measured_beside_the_model_in_process(tiny_models):
 def test_a_server_that_does_not_come():
     with pytest.raises(RuntimeError, match="has no a, b"):
         wait_available("http://127.0.0.1:1", ["a", "b"], seconds=0.1)
-
-
-def test_what_is_resident():
-    before = resident_bytes(os.getpid())
-    held = np.ones(50_000_000, np.uint8)
-    assert resident_bytes(os.getpid()) - before > 0.9 * held.nbytes

@@ -7,9 +7,10 @@ from concurrent.futures import Future
 
 import numpy as np
 
-from shared.serving.server.batch_task import Request, Task, part_sizes
+from shared.serving.server.batch_task import Task
 from shared.serving.server.batching import Arrays, concatenate, form_of, padded_size, rows_of, split
 from shared.serving.server.batching_parameters import BatchingParameters
+from shared.serving.server.divided_request import DividedRequest, part_sizes
 from shared.serving.server.serving_error import ServingError, invalid
 from shared.serving.server.status import Code
 
@@ -54,7 +55,7 @@ class BatchQueue:
         sizes = [rows]
         if divides:
             sizes = part_sizes(rows, sum(task.rows for task in waiting) % self._largest, self._largest)
-        request, ends = Request(sizes), list(itertools.accumulate(sizes))
+        request, ends = DividedRequest(sizes), list(itertools.accumulate(sizes))
         for part, (size, end) in enumerate(zip(sizes, ends, strict=True)):
             piece = {name: array[end - size : end] for name, array in inputs.items()} if len(sizes) > 1 else inputs
             waiting.append(Task(piece, size, now, request, part))

@@ -5,7 +5,7 @@ import pytest
 
 from apps.stock_forecasting.application import APPLICATION
 from apps.stock_forecasting.backtest import outcomes
-from benchmarks.stock_edge import chosen, forecast_all, lite, pinball, table, windows
+from benchmarks.stock_edge import chosen, closes, forecast_all, lite, pinball, table
 from shared import loading
 from shared.runs import open_run
 from shared.serving.export import export_run
@@ -22,7 +22,7 @@ def test_every_form_forecasts_the_same(tiny_stock_run, tmp_path):
     trained = loading.load(APPLICATION, run)
     corpus = loading.read_again(APPLICATION, run, trained.config)
     origins = chosen(corpus.test, 20)
-    close, found = windows(corpus, origins, trained.config.window), outcomes(corpus, origins, trained.config.horizon)
+    close, found = closes(corpus, origins, trained.config), outcomes(corpus, origins, trained.config.horizon)
     assert len(close) == len(found.returns)
     last = [prices.table["close"].iloc[rows] for prices, rows in zip(corpus.panel, origins, strict=True)]
     np.testing.assert_array_equal(close[:, -1], np.concatenate(last).astype(np.float32))

@@ -26,11 +26,11 @@ class Doubler:
     """A signature that doubles, refuses 13, and notes the sizes of its batches."""
 
     def __init__(self):
-        self.sizes, self.gate, self.waiting = [], threading.Event(), 0
+        self.sizes, self.gate, self.begun = [], threading.Event(), 0
         self.gate.set()
 
     def __call__(self, inputs):
-        self.waiting += 1
+        self.begun += 1
         self.gate.wait()
         self.sizes.append(inputs["x"].size)
         if 13 in inputs["x"]:
@@ -178,7 +178,7 @@ def test_a_divided_request_can_be_cancelled_until_a_part_runs(scheduler):
     queue = BatchQueue(run, DIVIDED, 10)
     run.gate.clear()
     first = scheduler.submit(queue, floats(1, 2, 3, 4, 5, 6))
-    while run.waiting == 0:
+    while run.begun == 0:
         time.sleep(0.001)
     second = scheduler.submit(queue, floats(*range(8)))
     assert not first.cancel()
