@@ -24,10 +24,10 @@ def learning_rate_schedule(config: TrainingConfig, total_steps: int) -> keras.op
 
 
 def build_optimizer(config: TrainingConfig, total_steps: int) -> keras.optimizers.Optimizer:
-    """AdamW on the schedule, with a moving average of the weights if asked."""
-    return keras.optimizers.AdamW(
+    """Adam on the schedule, with decoupled weight decay (AdamW) and a moving average of the weights if asked."""
+    return keras.optimizers.Adam(
         learning_rate_schedule(config, total_steps),
-        weight_decay=config.weight_decay,
+        weight_decay=config.weight_decay or None,  # of 0 Keras would take nothing from every weight at every step
         use_ema=config.ema_momentum > 0,
         ema_momentum=config.ema_momentum or 0.99,
     )

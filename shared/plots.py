@@ -15,7 +15,7 @@ from shared.runs import Run, atomically
 def save_figure(figure: Figure, path: Path) -> Path:
     """Writes a figure as PNG, atomically, and closes it."""
     with atomically(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=120, bbox_inches="tight")
+        figure.savefig(temporary, format="png", dpi=120)
     plt.close(figure)
     return path
 

@@ -1,6 +1,7 @@
 """A callback that watches gradients and says what is wrong with them."""
 
 import sys
+import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -24,6 +25,7 @@ _KEY = "gradient monitor"
 _KEPT = 100  # of the first looks, and of the last, that the diagnosis while training runs is made from
 # Of how many looks one runs a few rows again and is judged, in the beginning and later on; and one computes radii.
 _BEGINNING, _EARLY, _LATER, _RADIUS = 20, 3, 10, 25
+_DRAWING = 50  # of what a picture for TensorBoard takes, before it is drawn again: two percent of the time
 _LAGS = 128  # of a sequence that are written down; of a longer one, as many evenly spaced
 
 
@@ -117,6 +119,7 @@ class GradientMonitor(keras.callbacks.Callback):
             self._kept.extend(read_records(self._file.path))
         self.findings = diagnose(self._kept.table())
         self._summaries = None if self.tensorboard is None else GradientSummaries(Path(self.tensorboard))
+        self._drawn, self._drawing_seconds = time.monotonic(), 1.0
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
         """Asks the step for its gradients, where it is time to."""
@@ -145,7 +148,14 @@ class GradientMonitor(keras.callbacks.Callback):
         self._looks, self._before, self._next = self._recorder.seen(), None, self._step - steps + wait
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        """Gives TensorBoard its heat maps."""
+        """Gives TensorBoard its heat maps, unless that was a moment ago: to draw them takes a second."""
+        begin = time.monotonic()
+        if begin - self._drawn > _DRAWING * self._drawing_seconds:
+            self._draw()
+            self._drawn = time.monotonic()
+            self._drawing_seconds = self._drawn - begin
+
+    def _draw(self) -> None:
         if self._summaries is not None and self._looks:
             self._summaries.heat_maps(self._step, self.records())
 
@@ -158,6 +168,7 @@ class GradientMonitor(keras.callbacks.Callback):
         if rest := self._not_finite():
             self._write(rest)
         self._diagnose()
+        self._draw()
         if self._summaries is not None:
             self._summaries.close()
         if self._file is not None and self._looks:
