@@ -29,6 +29,8 @@ class Demo:
     """Applications to run; all by default."""
     to: Path = Path("saved_models")
     """Folder of the exports."""
+    processes: Annotated[int, Field(ge=0)] = 0
+    """Applications side by side; 0 for one a core, at most two."""
     debug: bool = False
     """Show the traceback of an error."""
 
@@ -182,7 +184,7 @@ def _dispatch(words: list[str]) -> None:
     command = parse(COMMANDS[name], words[1:], f"{PROGRAM} {name}")
     if isinstance(command, Demo):
         chosen = apps.choose(command.only)
-        import_late("shared.demo").demo(chosen, command.to)
+        import_late("shared.demo").demo(chosen, command.to, checked(command).processes)
     elif isinstance(command, ExportAll):
         chosen = apps.choose(command.names)
         if command.batch_threads is not None and command.batch_threads < 1:

@@ -78,6 +78,27 @@ class Batching:
 
 
 @dataclasses.dataclass(frozen=True)
+class Headline:
+    """The metric by which a model is compared with its strongest baseline in one sentence."""
+
+    metric: str
+    """Its name in the metrics of an evaluation."""
+    higher_is_better: bool
+    """Whether more is better."""
+    shortfall: str
+    """Why the `quick` preset may fall short of a baseline on its sample, and what does not: a sentence."""
+
+    def strongest(self, baselines: Mapping[str, Mapping[str, float]]) -> str | None:
+        """Name of the strongest baseline, or None where none has the metric."""
+        known = {name: values[self.metric] for name, values in baselines.items() if self.metric in values}
+        return max(known, key=lambda name: known[name] if self.higher_is_better else -known[name], default=None)
+
+    def lead(self, value: float, baseline: float) -> float:
+        """By how much a value is better than a baseline's; negative where it is worse."""
+        return value - baseline if self.higher_is_better else baseline - value
+
+
+@dataclasses.dataclass(frozen=True)
 class Trained(Generic[ConfigT, AssetsT]):
     """A model with what was fitted beside it."""
 
@@ -114,8 +135,12 @@ class Application(abc.ABC, Generic[ConfigT, CorpusT, AssetsT]):
     """Inputs that are answered together."""
     batching: ClassVar[Batching] = Batching()
     """How a server puts requests together."""
+    headline: ClassVar[Headline]
+    """What the demo's page compares with the strongest baseline."""
     demo_inputs: ClassVar[Sequence[str]]
     """Inputs that `demo` predicts and asks of the export."""
+    demo_seconds: ClassVar[float] = 30.0
+    """Roughly how long `demo` takes for this application on one core, to plan by and to estimate from."""
 
     @abc.abstractmethod
     def read(self, source: str, config: ConfigT) -> CorpusT:

@@ -16,7 +16,7 @@ import tyro
 from shared.application import Application, PresetName
 from shared.ask import Server
 from shared.config import TrainingConfig, checked
-from shared.errors import InputError
+from shared.errors import CommandFailedError, InputError
 from shared.printing import check_output, silent_libraries
 from shared.usage import HELP, first_word, parse
 
@@ -54,8 +54,18 @@ def main(application: Application, arguments: Sequence[str] | None = None) -> in
     return guarded(lambda: _dispatch(application, words), debug="--debug" in words)
 
 
-def guarded(command: Callable[[], Any], debug: bool) -> int:
-    """Runs a command and turns every error into one line on standard error and an exit status."""
+def guarded(command: Callable[[], Any], debug: bool, complain: Callable[[str], None] | None = None) -> int:
+    """Runs a command and turns every error into one line on standard error and an exit status.
+
+    Args:
+        command: What to do.
+        debug: Whether to print tracebacks.
+        complain: Takes the line instead, without `error: `.
+
+    Returns:
+        The exit status.
+    """
+    tell = complain or _print_error
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # what names a file may be no text
     try:
@@ -64,33 +74,37 @@ def guarded(command: Callable[[], Any], debug: bool) -> int:
     except SystemExit as stop:
         return int(stop.code or 0)
     except KeyboardInterrupt:
-        _complain("interrupted", debug)
+        _complain("interrupted", debug, tell)
         return INTERRUPTED
     except BrokenPipeError:  # the reader, `head` say, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return OK
     except InputError as error:
-        _complain(str(error), debug)
+        _complain(str(error), debug, tell)
         return BAD_INPUT
-    except FloatingPointError as error:
-        _complain(str(error), debug)
+    except (CommandFailedError, FloatingPointError) as error:
+        _complain(str(error), debug, tell)
         return FAILED
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""
         mend = "" if error.errno not in _NO_ROOM else "; free some space or choose another folder, then run it again"
-        _complain(f"{error.strerror or error}{where}{mend}", debug)
+        _complain(f"{error.strerror or error}{where}{mend}", debug, tell)
         return FAILED
     except Exception as error:  # noqa: BLE001 - the last resort: one line instead of a traceback
         hint = "" if debug else "; run it again with --debug to see where"
-        _complain(f"{type(error).__name__}: {error}{hint}", debug)
+        _complain(f"{type(error).__name__}: {error}{hint}", debug, tell)
         return FAILED
     return OK
 
 
-def _complain(message: str, debug: bool) -> None:
+def _complain(message: str, debug: bool, tell: Callable[[str], None]) -> None:
     if debug:
         traceback.print_exc()
-    print(f"error: {' '.join(message.split())}", file=sys.stderr)  # noqa: T201
+    tell(" ".join(message.split()))
+
+
+def _print_error(line: str) -> None:
+    print(f"error: {line}", file=sys.stderr)  # noqa: T201
 
 
 def import_late(name: str) -> Any:

@@ -10,11 +10,11 @@ import rich.markup
 import rich.table
 
 from shared.answers import answers, ask_module
-from shared.application import Application
+from shared.application import Application, Trained
 from shared.config import checked
 from shared.loading import load_ensemble, parameters, read_again
 from shared.printing import check_output, inputs_or_lines, note, print_answers
-from shared.runs import open_run, write_json
+from shared.runs import Run, open_run, write_json
 
 MOST_COLUMNS = 5  # metrics that stand side by side in a terminal of 80 columns
 
@@ -32,27 +32,11 @@ def evaluate(
     With others it measures the ensemble, whose files go to `stages/ensemble` of the run.
     """
     run = open_run(application.name, name)
-    record = run.read_record()
-    records = [record, *(open_run(application.name, other).read_record() for other in others)]
     trained = load_ensemble(application, run, others)
     corpus = application.read(source, trained.config) if source else read_again(application, run, trained.config)
-    folder = run
-    if others:
-        folder = run.stage("ensemble")
-        folder.plots.mkdir(parents=True, exist_ok=True)
-    result = application.evaluate(trained, corpus, folder)
-    metrics = {
-        "application": application.name,
-        "data": source or record["data"]["source"],
-        "split": result.split,
-        "examples": result.examples,
-        "parameters": sum(parameters(model) for model in trained.models),
-        "train_seconds": sum(each.get("train_seconds", 0.0) for each in records),
-        "metrics": dict(result.metrics),
-        "baselines": {name: dict(values) for name, values in result.baselines.items()},
-        "details": dict(result.details) | _gradients(record) | ({"ensemble": [name, *others]} if others else {}),
-    }
-    write_json(folder.path / "metrics.json", metrics)
+    folder = run.stage("ensemble") if others else run
+    folder.plots.mkdir(parents=True, exist_ok=True)
+    metrics = measure(application, run, trained, corpus, folder, source, others)
     if as_json:
         print(json.dumps(metrics, ensure_ascii=False))  # noqa: T201
     else:
@@ -63,6 +47,47 @@ def evaluate(
         if longer:
             note(f"in the file below: {', '.join(longer)}")
         note(f"written: {folder.path / 'metrics.json'}, pictures in {folder.plots}")
+    return metrics
+
+
+def measure(
+    application: Application,
+    run: Run,
+    trained: Trained,
+    corpus: Any,
+    folder: Run,
+    source: str | None = None,
+    others: Sequence[str] = (),
+) -> dict[str, Any]:
+    """Measures a loaded model on a corpus and writes `metrics.json`.
+
+    Args:
+        application: The application.
+        run: The run that the model is of.
+        trained: Its model, or the ensemble with others.
+        corpus: What the application read.
+        folder: Where the metrics and pictures go.
+        source: What was read, where it is not what the run was trained on.
+        others: Runs of the ensemble besides this one.
+
+    Returns:
+        What is in the file.
+    """
+    record = run.read_record()
+    records = [record, *(open_run(application.name, other).read_record() for other in others)]
+    result = application.evaluate(trained, corpus, folder)
+    metrics = {
+        "application": application.name,
+        "data": source or record["data"]["source"],
+        "split": result.split,
+        "examples": result.examples,
+        "parameters": sum(parameters(model) for model in trained.models),
+        "train_seconds": sum(each.get("train_seconds", 0.0) for each in records),
+        "metrics": dict(result.metrics),
+        "baselines": {name: dict(values) for name, values in result.baselines.items()},
+        "details": dict(result.details) | _gradients(record) | ({"ensemble": [run.label, *others]} if others else {}),
+    }
+    write_json(folder.path / "metrics.json", metrics)
     return metrics
 
 

@@ -1,4 +1,4 @@
-"""The one kind of error that a user mends alone, and how it helps."""
+"""Errors whose message is the one line that a user reads, and how they help."""
 
 import difflib
 from collections.abc import Collection
@@ -6,6 +6,10 @@ from collections.abc import Collection
 
 class InputError(ValueError):
     """Bad usage or bad input. The message says in one line what is wrong and what to do; the exit status is 2."""
+
+
+class CommandFailedError(RuntimeError):
+    """What failed while a command ran. The message says it in one line; the exit status is 1."""
 
 
 def suggestion(word: str, known: Collection[str], otherwise: str) -> str:

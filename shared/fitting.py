@@ -6,6 +6,7 @@ import importlib.metadata
 import platform
 import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +21,36 @@ from shared.loading import load, note, parameters, read_again, read_assets, run_
 from shared.runs import Run, being_trained, create_run, open_run
 
 PACKAGES = ("tensorflow", "keras", "numpy")
+Bar = Callable[..., Any]
+"""Makes a progress bar from tqdm's arguments; the result is used as tqdm's is."""
+
+
+def versions() -> dict[str, str]:
+    """Versions of what a run depends on."""
+    return {name: importlib.metadata.version(name) for name in PACKAGES} | {"python": platform.python_version()}
 
 
 def train(
-    application: Application, source: str, config: TrainingConfig, preset: PresetName, out: Path | None = None
+    application: Application,
+    source: str,
+    config: TrainingConfig,
+    preset: PresetName,
+    out: Path | None = None,
+    corpus: Any = None,
+    bar: Bar = tqdm.tqdm,
 ) -> Run:
-    """Trains from the start; nothing is written before the data is known to be good."""
-    corpus = application.read(source, config)
+    """Trains from the start; nothing is written before the data is known to be good.
+
+    Args:
+        application: What is trained.
+        source: The data.
+        config: Settings.
+        preset: The preset that they started from.
+        out: Run directory to make.
+        corpus: What `application.read(source, config)` gave, where that is known already.
+        bar: Makes the progress bar over the steps of each stage.
+    """
+    corpus = application.read(source, config) if corpus is None else corpus
     assets = application.fit_assets(corpus, config)
     main = application.main(corpus, assets, config)
     models = _build_twice(main)
@@ -35,8 +59,7 @@ def train(
         "preset": preset,
         "config": dataclasses.asdict(config),
         "data": {"source": source, "fingerprint": corpus.fingerprint},
-        "versions": {name: importlib.metadata.version(name) for name in PACKAGES}
-        | {"python": platform.python_version()},
+        "versions": versions(),
         "started": datetime.datetime.now().isoformat(timespec="seconds"),
         "finished": None,
     }
@@ -48,11 +71,11 @@ def train(
         shutil.rmtree(run.path, ignore_errors=True)
         raise
     with being_trained(run):
-        _fit(application, run, config, corpus, assets, main, models)
+        _fit(application, run, config, corpus, assets, main, models, bar)
     return run
 
 
-def resume(application: Application, name: str) -> Run:
+def resume(application: Application, name: str, bar: Bar = tqdm.tqdm) -> Run:
     """Continues a run from its checkpoint."""
     run = open_run(application.name, name)
     record, config = run.read_record(), run_config(application, name)
@@ -63,7 +86,7 @@ def resume(application: Application, name: str) -> Run:
     main = application.main(corpus, assets, config)
     models = _build_twice(main)
     with being_trained(run):
-        _fit(application, run, config, corpus, assets, main, models)
+        _fit(application, run, config, corpus, assets, main, models, bar)
     return run
 
 
@@ -82,13 +105,14 @@ def _fit(
     assets: Any,
     main: Stage,
     models: tuple[keras.Model, keras.Model],
+    bar: Bar,
 ) -> None:
     for stage in application.stages(corpus, assets, config):
-        _fit_stage(application, run, stage)
+        _fit_stage(application, run, stage, bar)
     data = main.datasets()
     if not run.checkpoint.exists():
         application.begin(models[0], config, run)
-    trainer = _train(application, run, run, main, data, models)
+    trainer = _train(application, run, run, main, data, models, bar)
     application.finish(load(application, run), corpus, run)  # read back: the best weights may be of an earlier process
     record = run.read_record()
     earlier = sum(stage["train_seconds"] for stage in record.get("stages", {}).values())
@@ -107,7 +131,7 @@ def _fit(
     )
 
 
-def _fit_stage(application: Application, run: Run, stage: Stage) -> None:
+def _fit_stage(application: Application, run: Run, stage: Stage, bar: Bar) -> None:
     """Trains an earlier stage, unless that is done."""
     record = run.read_record()
     done = record.get("stages", {})
@@ -116,7 +140,7 @@ def _fit_stage(application: Application, run: Run, stage: Stage) -> None:
     folder = run.stage(stage.name)
     folder.make_folders()
     models = _build_twice(stage)
-    trainer = _train(application, run, folder, stage, stage.datasets(), models)
+    trainer = _train(application, run, folder, stage, stage.datasets(), models, bar)
     found = {"train_seconds": round(trainer.progress.seconds, 1), "best": trainer.progress.best}
     run.write_record(record | {"stages": done | {stage.name: found | {"gradients": trainer.clipping.report()}}})
 
@@ -128,6 +152,7 @@ def _train(
     stage: Stage,
     data: Datasets,
     models: tuple[keras.Model, keras.Model],
+    bar: Bar,
 ) -> training.Trainer:
     """Trains a model, from its checkpoint where there is one; the results go to a folder of the run."""
     (model, best), config = models, stage.config
@@ -145,8 +170,8 @@ def _train(
         f"about {seconds * left / 60:.1f} minutes, and validation"
     )
     try:
-        with tqdm.tqdm(total=total, initial=trainer.progress.step, unit="step", file=sys.stderr, disable=None) as bar:
-            trainer.train(bar)
+        with bar(total=total, initial=trainer.progress.step, unit="step", file=sys.stderr, disable=None) as progress:
+            trainer.train(progress)
     except (training.TrainingStoppedError, OSError) as stop:
         again = f"python -m apps.{application.name} train --resume {run.label}"
         note(f"stopped at step {trainer.progress.step:,}; continue: {again}")

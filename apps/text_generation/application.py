@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field
 
 from shared import application, runs
-from shared.application import Batching, Datasets, Evaluation, Shapes, Trained
+from shared.application import Batching, Datasets, Evaluation, Headline, Shapes, Trained
 from shared.config import Count, Fraction, NonNegative, Size, TrainingConfig
 from shared.errors import InputError
 
@@ -78,6 +78,13 @@ class TextGeneration(application.Application[TextGenerationConfig, "Corpus", "Vo
     answer_batch = 1
     needs_run = ("stream",)
     batching = Batching(rows=32, wait_microseconds=10_000)  # a loop of many steps, whose rows come almost for free
+    demo_seconds = 60.0
+    headline = Headline(
+        "nats_per_char",
+        higher_is_better=False,
+        shortfall="An n-gram model counts five million characters at once, and the network has read a small part of "
+        "them; after some minutes more (`default` on tiny Shakespeare, see the README) it is ahead.",
+    )
     demo_inputs = ("ROMEO:\n", "To be, or not to be", "First Citizen:\nBefore we proceed")
     presets: Mapping[application.PresetName, TextGenerationConfig] = {
         "quick": TextGenerationConfig(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field
 
 from shared import application
-from shared.application import Batching, Datasets, Evaluation, Shapes, Trained
+from shared.application import Batching, Datasets, Evaluation, Headline, Shapes, Trained
 from shared.config import Fraction, NonNegative, Size, TrainingConfig
 from shared.errors import InputError
 
@@ -101,6 +101,12 @@ class Translation(application.Application[TranslationConfig, "Corpus", "Translat
     batching = Batching(rows=16, wait_microseconds=5_000)  # more at once are hardly more a second, and later
     monitor = "val_error"  # of tokens; the likelihood falls long before the translations get worse
     ensembles = True
+    demo_seconds = 90.0
+    headline = Headline(
+        "bleu",
+        higher_is_better=True,
+        shortfall="A minute of training is too little here; `default` on Multi30k (see the README) is far ahead.",
+    )
     demo_inputs = (
         "The men went up to the mountain in the morning.",
         "The king gave them food and drink.",

@@ -19,7 +19,12 @@ from shared.serving.warmup import write_warmup_requests
 
 
 def export_run(
-    application: Application[Any, Any, Any], run: Run, trained: Trained[Any, Any], to: Path, others: Sequence[str] = ()
+    application: Application[Any, Any, Any],
+    run: Run,
+    trained: Trained[Any, Any],
+    to: Path,
+    others: Sequence[str] = (),
+    module: tf.Module | None = None,
 ) -> Path:
     """Writes `to/NAME/VERSION`: the SavedModel, warm-up records, batching parameters, model card and checksums.
 
@@ -32,6 +37,7 @@ def export_run(
         trained: Its model.
         to: Folder of all exported models.
         others: The runs that are averaged with it, where `trained` is an ensemble.
+        module: Its serving module, where there is one already: what it has traced is not traced again.
 
     Returns:
         The folder of the new version, one above the highest there.
@@ -44,7 +50,7 @@ def export_run(
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"cannot make the folder {folder} ({error.strerror}); choose another with --to") from None
-    module = application.serving_module(trained)
+    module = module or application.serving_module(trained)
     unfinished = folder / f".unfinished-{uuid.uuid4().hex[:8]}"
     try:
         # An export answers and is not trained on: the gradients of its layers need not be traced and written too.
