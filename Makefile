@@ -1,10 +1,11 @@
-# make demo: set up, then every application's quick preset on its packaged sample.  make test: set up, then the tests.
+# make demo: set up, then every application's quick preset on its packaged sample.
+# make test: set up, then the tests.  test-fast: those that neither train nor start a server.  test-all: also the long ones.
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed-$(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 
-.PHONY: demo test lint format install clean
+.PHONY: demo test test-fast test-all lint format install clean
 
 install: $(STAMP)
 
@@ -18,9 +19,15 @@ $(STAMP): requirements.txt requirements-samples.txt requirements-dev.txt
 demo: install
 	$(BIN)/python -m apps demo
 
-# Two processes, a module each at a time, so that what a module's tests share is made once; the slow modules first.
+# Modules of tests run side by side in processes that end before they are large: see tests/module_processes.py.
 test: install
-	$(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder
+	$(BIN)/python -m pytest -m "not long"
+
+test-fast: install
+	$(BIN)/python -m pytest -m "not long and not slow"
+
+test-all: install
+	$(BIN)/python -m pytest
 
 lint: install
 	$(BIN)/ruff check .

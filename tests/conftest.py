@@ -1,11 +1,13 @@
 """What several test modules use: the folder of real data, a small text, a small trained run, and a command line."""
 
+import contextlib
 import dataclasses
 import fcntl
-import gc
 import io
 import os
 import random
+import shutil
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,8 +18,14 @@ import pytest
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow is first imported
 os.environ.setdefault("COLUMNS", "120")
+for _threads in ("TF_NUM_INTRAOP_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ.setdefault(_threads, "1")  # modules run side by side: more threads would wait for each other
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a job in the background of a script; its children would be deaf
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 hypothesis.settings.register_profile("recur", deadline=None)  # a machine with other work is slow, not wrong
 hypothesis.settings.load_profile("recur")
+
+pytest_plugins = ["tests.module_processes"]
 
 SPEAKERS = ("MIRA", "OLD TOM", "THE MILLER")
 NAMES = ("the grey cat", "my brother", "a slow river", "the miller's cart", "every lantern", "our neighbour")
@@ -46,32 +54,17 @@ def recur_data() -> Path:
     return Path(folder)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Modules with a slow test come first, so that no process is still busy with one when the others are done."""
-    slow = {item.path for item in items if item.get_closest_marker("slow")}
-    items.sort(key=lambda item: item.path not in slow)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _what_a_module_leaves_is_not_looked_through() -> Iterator[None]:
-    """Keeps the garbage collector from the traced graphs that modules leave, which it would look through every time."""
-    yield
-    gc.collect()
-    gc.freeze()
-
-
 MadeOnce = Callable[[str, Callable[[Path], object]], Path]
 
 
 @pytest.fixture(scope="session")
 def made_once(tmp_path_factory: pytest.TempPathFactory) -> MadeOnce:
     """Gives a folder by its name; the first process of a session of tests to ask fills it, others wait till it has."""
-    own = tmp_path_factory.getbasetemp()
-    shared = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+    base = tmp_path_factory.getbasetemp()
 
     def made(name: str, fill: Callable[[Path], object]) -> Path:
-        folder = shared / name
-        with (shared / f"{name}.lock").open("w") as lock:
+        folder = base / name
+        with (base / f"{name}.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             if not folder.exists():
                 unfinished = tmp_path_factory.mktemp(name)
@@ -80,6 +73,29 @@ def made_once(tmp_path_factory: pytest.TempPathFactory) -> MadeOnce:
         return folder
 
     return made
+
+
+@contextlib.contextmanager
+def kept_as_stopped(to: Path, when: Callable[[Any], bool]) -> Iterator[None]:
+    """Copies a run at a checkpoint, as a process that is killed then leaves it; training goes on.
+
+    Args:
+        to: The folder that is made.
+        when: Says of a trainer, which has just written its checkpoint, whether this is the one.
+    """
+    from shared import training
+
+    save = training.Trainer.save_checkpoint
+
+    def save_and_copy(trainer: Any) -> None:
+        save(trainer)
+        if when(trainer) and not to.exists():
+            folder = trainer.run.path
+            shutil.copytree(folder if (folder / "config.json").exists() else folder.parents[1], to)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training.Trainer, "save_checkpoint", save_and_copy)
+        yield
 
 
 @pytest.fixture(scope="session")

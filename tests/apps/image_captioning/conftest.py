@@ -13,6 +13,7 @@ import sklearn
 
 from apps.image_captioning.application import APPLICATION
 from shared.cli import main
+from tests.conftest import kept_as_stopped
 
 PHOTOGRAPHS = {
     "china": Path(sklearn.__file__).parent / "datasets/images/china.jpg",
@@ -87,17 +88,18 @@ def write_squares(folder: Path) -> None:
 
 @pytest.fixture(scope="session")
 def squares(made_once: Callable[..., Path]) -> Path:
-    """A folder of images and captions. Do not write to it."""
+    """A folder of images and captions. Do not write there."""
     return made_once("squares", write_squares)
 
 
 @pytest.fixture(scope="session")
 def tiny_captioning_run(made_once: Callable[..., Path], squares: Path) -> Path:
-    """The folder of a finished run. Do not write to it."""
+    """The folder of a finished run; `stopped` beside it is that run after its first epoch. Do not write there."""
 
     def train(folder: Path) -> None:
         words = ["train", "--data", str(squares), *FLAGS.split(), "--out", str(folder / "run"), "--debug"]
-        assert main(APPLICATION, words) == 0
+        with kept_as_stopped(folder / "stopped", lambda trainer: trainer.progress.step == 45):
+            assert main(APPLICATION, words) == 0
 
     return made_once("tiny-captioning-run", train) / "run"
 

@@ -21,6 +21,7 @@ from apps.image_captioning.self_critical import SelfCriticalModel, advantages
 from shared.subwords import BEGIN, END
 from shared.text import PADDING, UNKNOWN
 from tests.apps.image_captioning.conftest import SMALL_MODEL
+from tests.conftest import kept_as_stopped
 
 LONGEST = 6
 SETTINGS = SMALL_MODEL | {"context_dropout": 0.1}
@@ -154,25 +155,12 @@ def test_a_run_goes_from_cross_entropy_to_self_critical_training(image_captionin
     assert image_captioning("predict", "run", squares / "00.png").status == 0
 
 
-def test_from_another_run_it_is_resumed_as_if_never_stopped(
-    image_captioning, squares, tiny_flags, tiny_captioning_run, monkeypatch
-):
-    from shared import training
-
+def test_from_another_run_it_is_resumed_as_if_never_stopped(image_captioning, squares, tiny_flags, tiny_captioning_run):
     words = ["train", "--data", squares, *tiny_flags, *REFINED, "--pretrained", str(tiny_captioning_run)]
-    assert image_captioning(*words, "--out", "whole").status == 0
+    with kept_as_stopped(Path("stopped"), lambda trainer: trainer.progress.epoch == 1):
+        assert image_captioning(*words, "--out", "whole").status == 0
     history = pd.read_csv("whole/history.csv")
     assert history["val_loss"].min() < -3  # CIDEr-D, of at most 10
-    save = training.Trainer.save_checkpoint
-
-    def save_and_stop(trainer):
-        save(trainer)
-        if trainer.progress.epoch == 1:
-            raise KeyboardInterrupt
-
-    with monkeypatch.context() as patched:
-        patched.setattr(training.Trainer, "save_checkpoint", save_and_stop)
-        assert image_captioning(*words, "--out", "stopped").status == 130
     assert image_captioning("train", "--resume", "stopped").status == 0
     with np.load("stopped/checkpoint/state.npz") as found, np.load("whole/checkpoint/state.npz") as expected:
         for name in set(expected.files) - {"progress"}:

@@ -8,7 +8,7 @@ import pytest
 
 from apps.sentiment_analysis.application import APPLICATION
 from shared.cli import main
-from tests.conftest import MadeOnce
+from tests.conftest import MadeOnce, kept_as_stopped
 
 THINGS = ("the plot", "the tea", "every scene", "the cake", "the music", "this soap", "the ending")
 WORDS = {
@@ -45,11 +45,12 @@ def tiny_reviews(made_once: MadeOnce) -> Path:
 
 @pytest.fixture(scope="session")
 def tiny_sentiment_run(made_once: MadeOnce, tiny_reviews: Path) -> Path:
-    """The folder of a finished run. Do not write to it."""
+    """The folder of a finished run; `stopped` beside it is that run before its last epoch. Do not write there."""
 
     def train(folder: Path) -> None:
         words = ["train", "--data", str(tiny_reviews), *FLAGS.split(), "--out", str(folder / "run"), "--debug"]
-        assert main(APPLICATION, words) == 0
+        with kept_as_stopped(folder / "stopped", lambda trainer: trainer.progress.step == 32):
+            assert main(APPLICATION, words) == 0
 
     return made_once("tiny-sentiment-run", train) / "run"
 

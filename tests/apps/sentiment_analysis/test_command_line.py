@@ -51,24 +51,25 @@ def test_stopped_between_and_within_stages_equals_never_stopped(
 ):
     from shared import training
 
-    save, saved = training.Trainer.save_checkpoint, []
+    save = training.Trainer.save_checkpoint
 
     def save_and_stop(trainer):
         save(trainer)
-        saved.append(trainer.progress.step)
-        if len(saved) in (2, 6):  # in the stage before, and in the main one
-            raise KeyboardInterrupt
+        raise KeyboardInterrupt
 
-    monkeypatch.setattr(training.Trainer, "save_checkpoint", save_and_stop)
-    assert sentiment_analysis("train", "--data", tiny_reviews, *tiny_flags, "--out", "run").status == 130
+    with monkeypatch.context() as patch:  # in the stage before
+        patch.setattr(training.Trainer, "save_checkpoint", save_and_stop)
+        assert sentiment_analysis("train", "--data", tiny_reviews, *tiny_flags, "--out", "run").status == 130
     assert not Run(Path("run")).checkpoint.exists()
-    assert sentiment_analysis("train", "--resume", "run").status == 130
-    assert Run(Path("run")).checkpoint.exists()
-    assert sentiment_analysis("train", "--resume", "run").status == 0
-    temperatures = [(path / "assets/temperature.json").read_text() for path in (Path("run"), tiny_sentiment_run)]
-    assert temperatures[0] == temperatures[1]
-    for found, expected in zip(checkpoint(Run(Path("run"))), checkpoint(Run(tiny_sentiment_run)), strict=True):
-        np.testing.assert_array_equal(found, expected)
+    shutil.copytree(tiny_sentiment_run.parent / "stopped", "within")  # in the main one
+    assert Run(Path("within")).checkpoint.exists()
+    for stopped in ("run", "within"):
+        assert sentiment_analysis("train", "--resume", stopped).status == 0
+        temperatures = [(path / "assets/temperature.json").read_text() for path in (Path(stopped), tiny_sentiment_run)]
+        assert temperatures[0] == temperatures[1]
+        arrays = zip(checkpoint(Run(Path(stopped))), checkpoint(Run(tiny_sentiment_run)), strict=True)
+        for resumed, expected in arrays:
+            np.testing.assert_array_equal(resumed, expected)
 
 
 def test_a_language_model_is_used_again(sentiment_analysis, tiny_reviews, tiny_flags, tiny_sentiment_run):

@@ -16,9 +16,12 @@ GOOD, BAD = [b"a lovely and warm film"] * 6, [b"a dull and cold film"] * 6
 TRAIN = Part(GOOD + BAD, np.repeat([1, 0], 6).astype(np.int32))
 HELD_OUT = Part([b"a lovely film", b"a dull film"], np.array([1, 0], np.int32))
 CORPUS = Corpus("x", "first", ("bad", "good"), TRAIN, HELD_OUT, HELD_OUT, [b"warm, so lovely", b"cold and dull", b"?"])
-
-ASSETS = SentimentAssets(WordVocabulary.fit(count_words(TRAIN.texts), 50), CORPUS.labels)
 CONFIG = SentimentConfig(teacher="linear", batch_size=5)
+
+
+@pytest.fixture(scope="module")
+def assets():
+    return SentimentAssets(WordVocabulary.fit(count_words(TRAIN.texts), 50), CORPUS.labels)
 
 
 @pytest.fixture(autouse=True)
@@ -46,14 +49,14 @@ def test_what_was_taught_once_is_kept(monkeypatch):
     np.testing.assert_array_equal(teacher_probabilities(CORPUS), first)
 
 
-def test_no_reviews_need_no_teacher():
+def test_no_reviews_need_no_teacher(assets):
     without = dataclasses.replace(CORPUS, unlabelled=[])
     assert teacher_probabilities(without).shape == (0, 2)
-    assert classification_datasets(without, ASSETS, CONFIG).steps_per_pass == 2
+    assert classification_datasets(without, assets, CONFIG).steps_per_pass == 2
 
 
-def test_a_pass_has_the_reviews_of_train_as_they_are_and_the_others_as_taught():
-    found = classification_datasets(CORPUS, ASSETS, CONFIG)
+def test_a_pass_has_the_reviews_of_train_as_they_are_and_the_others_as_taught(assets):
+    found = classification_datasets(CORPUS, assets, CONFIG)
     assert found.steps_per_pass == 3
     wanted = np.concatenate([labels for _, labels in found.train(0).take(3).as_numpy_iterator()])
     certain = (wanted == 0) | (wanted == 1)
@@ -61,5 +64,5 @@ def test_a_pass_has_the_reviews_of_train_as_they_are_and_the_others_as_taught():
     np.testing.assert_allclose(np.sort(wanted[~certain.all(axis=1), 1]), np.sort(teacher_probabilities(CORPUS)[:, 1]))
     ((_, validation),) = found.validation.as_numpy_iterator()
     np.testing.assert_array_equal(np.sort(validation, axis=0), [[0, 0], [1, 1]])
-    plain = classification_datasets(CORPUS, ASSETS, dataclasses.replace(CONFIG, teacher="none"))
+    plain = classification_datasets(CORPUS, assets, dataclasses.replace(CONFIG, teacher="none"))
     assert plain.steps_per_pass == 2

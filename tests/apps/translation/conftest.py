@@ -8,6 +8,7 @@ import pytest
 
 from apps.translation.application import APPLICATION
 from shared.cli import main
+from tests.conftest import kept_as_stopped
 
 NOUNS = {"cat": "gato", "dog": "perlo", "bird": "avio", "horse": "kavalo", "fish": "pesko"}
 ADJECTIVES = {"red": "ruba", "small": "pika", "old": "viela", "quiet": "kaluma"}
@@ -51,11 +52,12 @@ def tiny_pairs(made_once: Callable[..., Path]) -> Path:
 
 @pytest.fixture(scope="session")
 def tiny_translation_run(made_once: Callable[..., Path], tiny_pairs: Path) -> Path:
-    """The folder of a finished run. Do not write to it."""
+    """The folder of a finished run; `stopped` beside it is that run after its first epoch. Do not write there."""
 
     def train(folder: Path) -> None:
         words = ["train", "--data", str(tiny_pairs), *FLAGS.split(), "--out", str(folder / "run"), "--debug"]
-        assert main(APPLICATION, words) == 0
+        with kept_as_stopped(folder / "stopped", lambda trainer: trainer.progress.step == 80):
+            assert main(APPLICATION, words) == 0
 
     return made_once("tiny-translation-run", train) / "run"
 

@@ -88,14 +88,13 @@ def test_complete_on_recurrent_networks(kind):
         assert np.abs(found.at_inputs - found.at_baseline).max() > 0.1  # there is something to attribute
 
 
-FIRST, SECOND = normal(E, 6, seed=3), normal(6, seed=4)
-
-
 @tf.function
 def explain_kinks(inputs):
+    first, second = normal(E, 6, seed=3), normal(6, seed=4)
+
     def function(x):
-        before = tf.einsum("nte,eh->nth", x, FIRST)
-        return tf.linalg.matvec(tf.reduce_max(tf.nn.relu(before) + tf.tanh(before), axis=1), SECOND)
+        before = tf.einsum("nte,eh->nth", x, first)
+        return tf.linalg.matvec(tf.reduce_max(tf.nn.relu(before) + tf.tanh(before), axis=1), second)
 
     # Kinks where the gradient is large take many points, and contributions may cancel to a difference near 0.
     return integrated_gradients(function, inputs, normal(E, seed=9), rounds=11)

@@ -7,7 +7,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.layers import recurrent, sequence_loop
+from shared.layers import graph_loop, recurrent, sequence_loop
 from shared.layers.recurrences import GRURecurrence, LSTMRecurrence, ResetBeforeGRURecurrence, SimpleRecurrence
 
 KINDS = {
@@ -56,6 +56,12 @@ def results(layer, x, states, mask, training, graph=True, unknown=False):
     return compute(*given)
 
 
+def both(ours, theirs, x, states, mask, training, graph=True, unknown=False):
+    """Results of our layer in a graph, or as asked, and of Keras's eagerly: its graph is not what is tested."""
+    given = (x, states, mask, training)
+    return results(ours, *given, graph, unknown), results(theirs, *given, graph=False)
+
+
 def assert_alike(ours, theirs, outputs_within=1e-5, gradients_within=1e-4):
     for within, left, right in zip((outputs_within, gradients_within), ours, theirs, strict=True):
         for a, b in zip(left, right, strict=True):
@@ -91,8 +97,7 @@ def test_parity_with_keras(kind, data):
     x, states = arguments(batch, time, len(ours.state_size))
     graph, unknown = data.draw(st.sampled_from([(True, True), (True, False), (False, False)]), "mode")
     training = data.draw(st.booleans(), "training")
-    mine = results(ours, x, states, mask, training, graph, unknown)
-    assert_alike(mine, results(theirs, x, states, mask, training, graph))
+    assert_alike(*both(ours, theirs, x, states, mask, training, graph, unknown))
 
 
 @each_kind
@@ -101,7 +106,15 @@ def test_a_long_sequence_in_segments_is_the_same(kind, monkeypatch):
     ours, theirs = pair(kind, return_sequences=True, return_state=True)
     x, states = arguments(3, 8, len(ours.state_size))
     mask = tf.sequence_mask([8, 2, 0], 8)
-    assert_alike(*(results(layer, x, states, mask, True) for layer in (ours, theirs)))
+    assert_alike(*both(ours, theirs, x, states, mask, True))
+
+
+@pytest.mark.parametrize("steps_a_turn", [1, 3, 8])
+def test_however_many_steps_a_turn_of_the_graphs_loop_makes_it_is_the_same(steps_a_turn, monkeypatch):
+    monkeypatch.setattr(graph_loop, "STEPS_A_TURN", steps_a_turn)
+    ours, theirs = pair("GRU", return_sequences=True, return_state=True)
+    x, states = arguments(2, 10)
+    assert_alike(*both(ours, theirs, x, states, tf.sequence_mask([10, 9], 10), False))
 
 
 @each_kind
@@ -110,7 +123,7 @@ def test_two_halves_of_a_batch_are_the_same(kind, monkeypatch):
     ours, theirs = pair(kind, return_sequences=True, return_state=True)
     x, states = arguments(3, 5, len(ours.state_size))
     mask = tf.sequence_mask([5, 2, 0], 5)
-    assert_alike(*(results(layer, x, states, mask, True) for layer in (ours, theirs)))
+    assert_alike(*both(ours, theirs, x, states, mask, True))
 
 
 @each_kind
@@ -171,8 +184,7 @@ def test_gradients_are_the_numerical_differences(kind, training):
 def test_dropout_is_keras_dropout(kind, implementation):
     layers = pair(kind, dropout=0.5, recurrent_dropout=0.3 * (implementation == 1), seed=7)
     x, states = arguments(2, 4, len(layers[0].state_size))
-    first, second = (results(layer, x, states, None, True) for layer in layers)
-    assert_alike(first, second)
+    assert_alike(*(results(layer, x, states, None, True, graph=False) for layer in layers))
 
 
 @pytest.mark.parametrize(
@@ -183,8 +195,7 @@ def test_dropout_is_keras_dropout(kind, implementation):
 def test_what_only_keras_does_keras_does(options):
     layers = pair("LSTM", return_sequences=True, **options)
     x, states = arguments(2, 4, 2)
-    first, second = (results(layer, x, states, None, True) for layer in layers)
-    assert_alike(first, second)
+    assert_alike(*both(*layers, x, states, None, True))
 
 
 @each_kind
@@ -206,7 +217,7 @@ def test_precision_policies(kind, policy):
     dtype = layers[0].compute_dtype
     x, states = arguments(2, 5, len(layers[0].state_size), dtype=dtype)
     for training in (True, False):
-        ours, theirs = (results(layer, x, states, None, training) for layer in layers)
+        ours, theirs = both(*layers, x, states, None, training)
         within = {"bfloat16": 5e-2, "float16": 1e-2, "float64": 1e-6}[dtype]
         assert_alike(ours, theirs, within, within)
 
@@ -243,12 +254,17 @@ def test_files_move_both_ways(kind, tmp_path, monkeypatch):
     np.testing.assert_allclose(ours(x), theirs(x), atol=1e-6)
 
 
-@pytest.mark.parametrize(("jit_compile", "batch"), [(True, 64), ("auto", 48)])
-def test_fit_learns(jit_compile, batch):
+@pytest.mark.parametrize(
+    ("jit_compile", "batch", "layers"),
+    [
+        (True, 64, lambda: [recurrent.LSTM(8)]),
+        ("auto", 48, lambda: [recurrent.LSTM(8, return_sequences=True), recurrent.GRU(8)]),
+    ],
+)
+def test_fit_learns(jit_compile, batch, layers):
     keras.utils.set_random_seed(1)
     x = np.random.default_rng(0).normal(size=(64, 7, 1)).astype("float32")
-    layers = [recurrent.LSTM(8, return_sequences=True), recurrent.GRU(8), keras.layers.Dense(1)]
-    model = keras.Sequential([keras.Input((None, 1)), *layers])
+    model = keras.Sequential([keras.Input((None, 1)), *layers(), keras.layers.Dense(1)])
     model.compile(keras.optimizers.Adam(0.05), "mse", jit_compile=jit_compile)
     losses = model.fit(x, x[:, -3], batch_size=batch, epochs=12, verbose=0).history["loss"]
     assert losses[-1] < 0.7 * losses[0]
@@ -259,7 +275,7 @@ def test_fit_learns(jit_compile, batch):
 def test_the_same_run_gives_the_same_bits(kind):
     layer, _ = pair(kind, return_sequences=True)
     x, states = arguments(2, 9, len(layer.state_size))
-    first, second = (tf.nest.flatten(results(layer, x, states, None, True)) for _ in range(2))
+    first, second = (tf.nest.flatten(results(layer, x, states, None, True, graph=False)) for _ in range(2))
     assert all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
 
 

@@ -8,19 +8,20 @@ import tensorflow as tf
 from shared.metrics.cross_entropy import SmoothedCrossEntropy, nats, token_metrics, wrong
 
 GENERATOR = np.random.default_rng(0)
-LOGITS = tf.constant(GENERATOR.normal(size=(15, 7)) * 3, tf.float32)
-WANTED = tf.constant(GENERATOR.integers(0, 7, size=15), tf.int32)
+LOGITS = (GENERATOR.normal(size=(15, 7)) * 3).astype(np.float32)
+WANTED = GENERATOR.integers(0, 7, size=15).astype(np.int32)
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.6])
 def test_smoothing_is_that_of_keras_without_its_one_hot_labels(smoothing):
     theirs = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=smoothing)
+    logits = tf.constant(LOGITS)
     with tf.GradientTape(persistent=True) as tape:
-        tape.watch(LOGITS)
-        expected = theirs(tf.one_hot(WANTED, 7), LOGITS) * 3
-        found = SmoothedCrossEntropy(smoothing)(WANTED, LOGITS) * 3
-    np.testing.assert_allclose(found, expected, rtol=1e-5)
-    np.testing.assert_allclose(tape.gradient(found, LOGITS), tape.gradient(expected, LOGITS), atol=1e-6)
+        tape.watch(logits)
+        expected = theirs(tf.one_hot(WANTED, 7), logits) * 3
+        loss = SmoothedCrossEntropy(smoothing)(WANTED, logits) * 3
+    np.testing.assert_allclose(loss, expected, rtol=1e-5)
+    np.testing.assert_allclose(tape.gradient(loss, logits), tape.gradient(expected, logits), atol=1e-6)
 
 
 def test_metrics_are_means_over_all_tokens_of_all_batches():
