@@ -26,8 +26,8 @@ test: install
 test-fast: install
 	$(BIN)/python -m pytest -m "not long and not slow"
 
-test-all: install
-	$(BIN)/python -m pytest
+test-all: test
+	$(BIN)/python -m pytest -m long
 
 lint: install
 	$(BIN)/ruff check .

@@ -10,6 +10,7 @@ from apps.image_captioning.images import decode_what_can_be
 from apps.image_captioning.model import CaptioningModel
 from shared.decoding.beam_search import Hypotheses, beam_search
 from shared.serving.fixed_sizes import padded_to
+from shared.serving.shared_functions import shared_by_signatures
 from shared.subwords import BEGIN, END
 from shared.text import PADDING, UNKNOWN
 
@@ -45,6 +46,9 @@ class Captioner(tf.Module):
         self._attends, self._map_shape = model.attends, model.map_shape
         self._longest, self._beam_width = config.longest, config.beam_width
         self._length_penalty, self._no_repeat_ngram = config.length_penalty, config.no_repeat_ngram
+        pixels = tf.TensorSpec([None, *model.encoder.input_shape[1:]], tf.uint8)
+        self._encode = shared_by_signatures(lambda pixels: model.encoder(pixels, training=False), pixels)
+        self._search = shared_by_signatures(self._search_of, tf.TensorSpec([None, *model.encoder.output_shape[1:]]))
 
     @property
     def signatures(self) -> dict[str, Callable[..., dict[str, tf.Tensor]]]:
@@ -137,7 +141,7 @@ class Captioner(tf.Module):
             # A batch of none would leave nothing to encode: it is one black image.
             nothing = tf.maximum(1 - tf.shape(pixels)[0], 0)
             pixels, good = tf.pad(pixels, [[0, nothing], [0, 0], [0, 0], [0, 0]]), tf.pad(good, [[0, nothing]])
-            found = choose(self._search(pixels, count))
+            found = choose(self._search(count)(self._encode()(pixels)))
             kept = [
                 tf.where(tf.reshape(good, [-1] + [1] * (len(values.shape) - 1)), values, blank)
                 for values, blank in zip(found, blanks, strict=True)
@@ -147,11 +151,11 @@ class Captioner(tf.Module):
         _, written = tf.while_loop(lambda turn, _: turn < rounds, describe_some, (tf.constant(0), written))
         return [array.concat()[:images] for array in written]
 
-    def _search(self, pixels: tf.Tensor, count: int) -> Hypotheses:
-        """Hypotheses for pixels uint8 [images, 224, 224, 3]."""
+    def _search_of(self, features: tf.Tensor, count: int) -> Hypotheses:
+        """Hypotheses for what the encoder sees in images, float32 [images, rows, columns, channels]."""
         model = self._model()
-        states, memory = model.begin(model.encoder(pixels, training=False))
-        images = tf.shape(pixels)[0]
+        states, memory = model.begin(features)
+        images = tf.shape(features)[0]
         return beam_search(
             model.step,
             states,

@@ -9,6 +9,7 @@ from apps.translation.assets import TranslationAssets
 from apps.translation.model import TranslationModel
 from shared.decoding.beam_search import Hypotheses, beam_search
 from shared.serving.fixed_sizes import padded_to
+from shared.serving.shared_functions import shared_by_signatures
 from shared.subwords import BEGIN, END
 from shared.text import PADDING
 
@@ -65,6 +66,7 @@ class Translator(tf.Module):
         self._subwords = assets.subwords
         self._longest, self._beam_width = config.longest, config.beam_width
         self._length_penalty, self._coverage_penalty = config.length_penalty, config.coverage_penalty
+        self._search = shared_by_signatures(self._search_of, tf.TensorSpec([None, None], tf.int32))
 
     @property
     def signatures(self) -> dict[str, Callable[..., dict[str, tf.Tensor]]]:
@@ -107,7 +109,7 @@ class Translator(tf.Module):
         source = source._replace(
             **{name: tf.gather(getattr(source, name), first) for name in ("ids", "surfaces", "blank")}
         )
-        found = self._search(source, 1)  # again, for what is told of all parts of a long text would fill the memory
+        found = self._search(1)(source.ids)  # again, for what is told of all parts of a long text would fill the memory
         lengths = tf.where(source.blank, 0, found.lengths[:, 0])
         tokens = self._subwords.pieces(_ragged(found.symbols[:, 0], lengths)).to_tensor("")
         read = tf.reduce_sum(tf.cast(source.ids != PADDING, tf.int32), axis=1)
@@ -157,16 +159,17 @@ class Translator(tf.Module):
         def translate_some(turn: tf.Tensor, written: list[tf.TensorArray]) -> tuple[tf.Tensor, list[tf.TensorArray]]:
             some = slice(turn * PARTS, (turn + 1) * PARTS)
             piece = source._replace(ids=source.ids[some], surfaces=source.surfaces[some], blank=source.blank[some])
-            found = self._written(piece, self._search(piece, count))
+            found = self._written(piece, self._search(count)(piece.ids))
             return turn + 1, [array.write(turn, values) for array, values in zip(written, found, strict=True)]
 
         _, written = tf.while_loop(lambda turn, _: turn < rounds, translate_some, (tf.constant(0), written))
         return self._joined(source, *(array.concat() for array in written))
 
-    def _search(self, source: Source, count: int) -> Hypotheses:
+    def _search_of(self, ids: tf.Tensor, count: int) -> Hypotheses:
+        """Hypotheses for parts of texts int32 [parts, time]."""
         models = self._models()
-        begun = [model.begin(source.ids) for model in models]
-        mask = source.ids != PADDING
+        begun = [model.begin(ids) for model in models]
+        mask = ids != PADDING
         read = tf.reduce_sum(tf.cast(mask, tf.int32), axis=1)
 
         def step(symbols: tf.Tensor, states: list, memories: list) -> tuple[tf.Tensor, list, tf.Tensor]:

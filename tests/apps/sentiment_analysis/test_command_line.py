@@ -107,7 +107,7 @@ def test_other_classes_are_refused(sentiment_analysis, tiny_sentiment_run):
 
 
 def test_reviews_can_be_read_as_subwords(sentiment_analysis, tiny_reviews, tiny_flags):
-    words = ["--tokens", "subwords", "--vocabulary-size", 60, "--pretraining-steps", 5, "--out", "run"]
+    words = ["--tokens", "subwords", "--vocabulary-size", 60, "--pretraining-steps", 0, "--out", "run"]
     assert sentiment_analysis("train", "--data", tiny_reviews, *tiny_flags, *words).status == 0
     answer = sentiment_analysis("predict", "run", "--explain", "--json", "the cake was lovely")
     (found,) = json.loads(answer.output)["answers"]

@@ -67,6 +67,13 @@ class Reverser(tf.Module):
         return {"outputs": outputs, "weights": weights}
 
 
+def first_output(model, sources):
+    """What the network says first, step by step."""
+    embed, network = map(model.get_layer, ("embedding", "network"))
+    states, memory = network.begin(embed(sources), sources > 0)
+    return network.step(embed(np.full(len(sources), START)), states, memory)[0]
+
+
 @pytest.fixture(scope="module", params=["bahdanau", "luong, input feeding"])
 def trained(request):
     model = model_of(request.param)
@@ -123,8 +130,7 @@ def test_a_saved_network_opens_as_it_was(name, tmp_path):
     sources, inputs, _ = reversals(3)
     for found, wanted in zip(opened([sources, inputs]), model([sources, inputs]), strict=True):
         np.testing.assert_array_equal(found, wanted)
-    first, second = Reverser(model), Reverser(opened)
-    np.testing.assert_array_equal(first.decode(sources)["said"], second.decode(sources)["said"])
+    np.testing.assert_array_equal(*(first_output(each, sources) for each in (opened, model)))
 
 
 def test_the_decoder_begins_in_the_encoders_last_state():
