@@ -3,11 +3,11 @@
     python -m benchmarks.process_cost [--json FILE] [--until PATTERN] -- make test
 
 CPU is what the kernel charges to the command and everything it started, orphans included. Memory is sampled every
-second with psutil and is the sum over the tree of resident set sizes (pages shared by two processes count twice), and
-beside it the sum of proportional set sizes (they count once).
+second with psutil and is the sum over the tree of resident set sizes: pages shared by two processes count twice.
 """
 
 import argparse
+import contextlib
 import ctypes
 import json
 import os
@@ -30,17 +30,13 @@ def cpu_seconds() -> float:
     return usage.ru_utime + usage.ru_stime
 
 
-def tree_memory(root: psutil.Process) -> tuple[int, int]:
-    """Resident and proportional bytes of all descendants of a process."""
-    resident = proportional = 0
+def tree_memory(root: psutil.Process) -> int:
+    """Resident bytes of all descendants of a process."""
+    resident = 0
     for process in root.children(recursive=True):
-        try:
-            memory = process.memory_full_info()
-        except psutil.Error:
-            continue
-        resident += memory.rss
-        proportional += memory.pss
-    return resident, proportional
+        with contextlib.suppress(psutil.Error):
+            resident += process.memory_info().rss
+    return resident
 
 
 def measure(command: list[str], until: str | None = None) -> dict[str, object]:
@@ -51,17 +47,17 @@ def measure(command: list[str], until: str | None = None) -> dict[str, object]:
         until: A regular expression; the seconds after which a line of the output first matched it are reported.
 
     Returns:
-        `command`, `status`, `wall_seconds`, `cpu_seconds`, `peak_rss_mib`, `peak_pss_mib`, `first_match_seconds`.
+        `command`, `status`, `wall_seconds`, `cpu_seconds`, `peak_rss_mib`, `first_match_seconds`.
     """
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-    peaks = [0, 0]
+    peak = 0
     done = threading.Event()
 
     def sample() -> None:
+        nonlocal peak
         root = psutil.Process()
         while not done.wait(1.0):
-            for index, size in enumerate(tree_memory(root)):
-                peaks[index] = max(peaks[index], size)
+            peak = max(peak, tree_memory(root))
 
     sampler = threading.Thread(target=sample, daemon=True)
     begin = time.monotonic()
@@ -90,8 +86,7 @@ def measure(command: list[str], until: str | None = None) -> dict[str, object]:
         "status": status,
         "wall_seconds": round(wall, 1),
         "cpu_seconds": round(cpu_seconds(), 1),
-        "peak_rss_mib": peaks[0] >> 20,
-        "peak_pss_mib": peaks[1] >> 20,
+        "peak_rss_mib": peak >> 20,
         "first_match_seconds": None if first_match is None else round(first_match, 1),
     }
 

@@ -54,6 +54,26 @@ def recur_data() -> Path:
     return Path(folder)
 
 
+WHAT_IS_SLOW = {
+    "keras.src.backend.tensorflow.trainer": ("TensorFlowTrainer", "fit"),
+    "shared.training": ("Trainer", "train"),
+    "shared.serving.server.development_server": ("DevelopmentServer", "start"),
+}
+
+
+@pytest.fixture(autouse=True)
+def _only_slow_tests_train_or_serve(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keeps `make test-fast` what it says: a test that is not marked as slow fails where it trains or serves."""
+    if not (request.node.get_closest_marker("slow") or request.node.get_closest_marker("long")):
+        for module, (kind, method) in WHAT_IS_SLOW.items():
+            if module in sys.modules:
+
+                def refused(*_: Any, **__: Any) -> None:
+                    pytest.fail("a test that trains or starts a server is to be marked as slow")
+
+                monkeypatch.setattr(getattr(sys.modules[module], kind), method, refused)
+
+
 MadeOnce = Callable[[str, Callable[[Path], object]], Path]
 
 

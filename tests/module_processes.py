@@ -31,7 +31,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """Adds the two options."""
     group = parser.getgroup("processes of modules")
     group.addoption("--processes", type=int, default=None, help="processes side by side; 0 for none but this one")
-    group.addoption("--memory-limit", type=int, default=800, help="MiB beyond which a process runs no other module")
+    group.addoption("--memory-limit", type=int, default=600, help="MiB beyond which a process runs no other module")
 
 
 @pytest.hookimpl(trylast=True)

@@ -111,7 +111,7 @@ class SentimentAnalysis(application.Application[SentimentConfig, "Corpus", "Sent
     )
     presets: Mapping[application.PresetName, SentimentConfig] = {
         "quick": SentimentConfig(
-            epochs=4,
+            epochs=3,
             batch_size=32,
             learning_rate=4e-3,
             embedding_units=64,

@@ -10,6 +10,8 @@ from apps.image_captioning.config import CaptioningConfig
 from benchmarks.captioning_serving import PARTS, Parts, measure, rows
 from shared.application import Trained
 
+pytestmark = pytest.mark.slow
+
 
 def test_parts_are_measured_and_shares_add_up():
     assets = CaptioningAssets(CaptionVocabulary(["a", "dog", "runs"]))

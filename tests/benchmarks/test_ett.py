@@ -14,6 +14,8 @@ from benchmarks.ett_recurrent import SegmentForecaster
 from benchmarks.ett_training import Settings, dataset, forecast, train
 from shared.errors import InputError
 
+pytestmark = pytest.mark.slow
+
 WINDOW, HORIZON = 48, 30
 SETTINGS = Settings(window=WINDOW, loss="mse", learning_rate=0.01, batch=64, steps=12, epochs=3, patience=2)
 

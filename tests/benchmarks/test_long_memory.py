@@ -13,6 +13,8 @@ from benchmarks.memory_tasks import Adding, Copying
 from benchmarks.memory_training import CELLS, Network, Settings, train
 from shared.layers import sequence_loop
 
+pytestmark = pytest.mark.slow
+
 LENGTH = 8
 
 

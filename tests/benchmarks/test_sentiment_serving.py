@@ -10,6 +10,8 @@ from benchmarks.sentiment_serving import EXAMPLE, Arguments
 from shared.application import Trained
 from shared.runs import create_run
 
+pytestmark = pytest.mark.slow
+
 CONFIG = SentimentConfig(units=3, embedding_units=2, batch_size=4, longest=12)
 ARGUMENTS = {"reviews": 5, "rounds": 1}
 

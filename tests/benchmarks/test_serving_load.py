@@ -9,6 +9,8 @@ from benchmarks.closed_loop import closed_loop, percentiles, typical_request
 from benchmarks.serving_load import Arguments, limits, measure, table, wait_available, with_shares
 from tests.shared.serving.tiny_server import TinyServer
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_closed_loop_counts_answers_and_failures():
     lock, count, at_once = threading.Lock(), [0], [0, 0]

@@ -1,5 +1,6 @@
 """The search from Python finds what the search in graph finds."""
 
+import pytest
 import tensorflow as tf
 
 from apps.translation.application import APPLICATION, TranslationConfig
@@ -8,6 +9,8 @@ from benchmarks.translation_decoding import SearchFromPython, measure
 from shared.application import Trained
 from shared.subwords import SubwordTokenizer
 from shared.text import UNKNOWN
+
+pytestmark = pytest.mark.slow
 
 TEXTS = [f"the {colour} {thing} sings" for colour in ("red", "old") for thing in ("cat", "clock", "sea", "sun")]
 

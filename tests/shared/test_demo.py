@@ -19,6 +19,8 @@ import apps
 from shared import demo
 from shared.application import Headline
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 
 # Text generation that is done in seconds, on the first pages of each part of its sample.
@@ -84,7 +86,6 @@ def wait_for(process: subprocess.Popen, text: str) -> None:
     pytest.fail(f"{text!r} was never said: {''.join(said)}")
 
 
-@pytest.mark.slow
 def test_an_interrupted_demo_goes_on_and_leaves_a_run_an_export_and_a_page_with_its_pictures(start, tmp_path):
     process = start(epochs=10_000)
     wait_for(process, "text_generation: training")
@@ -134,7 +135,6 @@ def shorten(config: Path) -> int:
     return epoch + 1
 
 
-@pytest.mark.slow
 def test_a_demo_without_room_on_the_disk_says_so_in_a_line(start, tmp_path):
     process = start("40000")
     _, errors = process.communicate()
@@ -147,7 +147,6 @@ def test_a_demo_without_room_on_the_disk_says_so_in_a_line(start, tmp_path):
     assert not list((tmp_path / "saved_models").glob("*/*"))
 
 
-@pytest.mark.slow
 def test_a_demo_whose_process_is_killed_says_so_in_a_line(start):
     process = start(epochs=10_000)
     wait_for(process, "text_generation: training")

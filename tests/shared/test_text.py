@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from shared.serving.native import NativeSavedModel
 from shared.text import PADDING, UNKNOWN, WordVocabulary, clip_length, count_words, normalise, split_words
 
+pytestmark = pytest.mark.slow
+
 PIECES = ["&amp;", "amp;", "&lt;", "&gt;", "&quot;", "&", "<", ">", "br", "/>", "'", "’", "´", "-", "!", "–", " ", "\0"]
 MARKUP = st.lists(st.sampled_from(PIECES) | st.text(max_size=3), max_size=12).map(
     lambda pieces: "".join(pieces).encode("utf-8", "surrogatepass")

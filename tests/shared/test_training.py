@@ -26,6 +26,8 @@ from shared.config import TrainingConfig
 from shared.errors import InputError
 from shared.runs import Run, being_trained, create_run
 
+pytestmark = pytest.mark.slow
+
 STEPS, EPOCHS = 40, 2
 FLAGS = {
     "--preset": "quick",
@@ -100,7 +102,6 @@ def wait_until_writing(process: subprocess.Popen, run: Run) -> None:
     pytest.fail("no checkpoint was being written")
 
 
-@pytest.mark.slow
 def test_stopped_by_interrupt_kill_and_full_disk_equals_never_stopped(
     tiny_text: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:

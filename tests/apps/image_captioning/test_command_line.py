@@ -11,6 +11,8 @@ import pytest
 
 from shared.runs import Run
 
+pytestmark = pytest.mark.slow
+
 
 def checkpoint(run: Run) -> list[np.ndarray]:
     with np.load(run.checkpoint) as state:

@@ -19,6 +19,8 @@ from apps.image_captioning.encoder_weights import read_packaged_weights
 from apps.image_captioning.images import decode_images
 from tests.apps.image_captioning.conftest import PHOTOGRAPHS
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def weights():

@@ -9,6 +9,8 @@ import pytest
 from apps.image_captioning.encoders import PREPROCESSING, encoder
 from shared.errors import InputError
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize(
     ("name", "module"),

@@ -11,6 +11,8 @@ from shared.errors import InputError
 from shared.sources import fingerprint
 from tests.apps.image_captioning.conftest import encoded
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path, monkeypatch):

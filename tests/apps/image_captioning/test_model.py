@@ -10,6 +10,8 @@ from apps.image_captioning.regions import Regions
 from shared.subwords import BEGIN
 from tests.apps.image_captioning.conftest import SMALL_MODEL
 
+pytestmark = pytest.mark.slow
+
 DROPOUT = {"embedding_dropout": 0.2, "context_dropout": 0.2, "output_dropout": 0.2}
 WORDS = np.array([[BEGIN, 5, 6, 7], [BEGIN, 8, 0, 0]], np.int32)
 

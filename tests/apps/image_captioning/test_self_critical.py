@@ -23,6 +23,8 @@ from shared.text import PADDING, UNKNOWN
 from tests.apps.image_captioning.conftest import SMALL_MODEL
 from tests.conftest import kept_as_stopped
 
+pytestmark = pytest.mark.slow
+
 LONGEST = 6
 SETTINGS = SMALL_MODEL | {"context_dropout": 0.1}
 

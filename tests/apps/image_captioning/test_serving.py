@@ -23,6 +23,8 @@ from tests.apps.image_captioning.conftest import encoded
 from tests.shared.serving.asking import assert_asked_as_predicted
 from tests.shared.serving.tiny_server import TinyServer
 
+pytestmark = pytest.mark.slow
+
 CAPTIONS = {f"a {colour} square on the {side}" for colour in ("red", "green", "blue") for side in ("left", "right")}
 
 

@@ -7,6 +7,8 @@ import pytest
 from apps.image_captioning.efficientnet_lite import pretrained_encoder
 from apps.image_captioning.views import random_views
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def pixels():

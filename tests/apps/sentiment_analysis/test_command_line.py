@@ -10,6 +10,8 @@ import pytest
 
 from shared.runs import Run
 
+pytestmark = pytest.mark.slow
+
 
 def checkpoint(run: Run) -> list[np.ndarray]:
     with np.load(run.checkpoint) as state:
@@ -45,7 +47,6 @@ def test_evaluate_measures_beside_linear_models(sentiment_analysis, tiny_sentime
     assert pictures <= {path.name for path in (run / "plots").iterdir()}
 
 
-@pytest.mark.slow
 def test_stopped_between_and_within_stages_equals_never_stopped(
     sentiment_analysis, tiny_reviews, tiny_flags, tiny_sentiment_run, monkeypatch
 ):

@@ -15,6 +15,8 @@ from apps.sentiment_analysis.data import encode_all
 from shared.errors import InputError
 from shared.text import WordVocabulary, count_words
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def here(tmp_path, monkeypatch):

@@ -17,6 +17,8 @@ from apps.sentiment_analysis.evaluation import compare, confusion, mcnemar, meas
 from apps.sentiment_analysis.plots import accuracy_by_length_plot, confusion_plot, reliability_plot, word_counts
 from shared.metrics.calibration import with_temperature
 
+pytestmark = pytest.mark.slow
+
 NAMES = ("negative", "positive")
 
 

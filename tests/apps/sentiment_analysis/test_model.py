@@ -8,6 +8,8 @@ import tensorflow as tf
 from apps.sentiment_analysis.language_model import ReviewLanguageModel, give, log_uniform_sample, log_zipf
 from apps.sentiment_analysis.model import SentimentClassifier, perturb
 
+pytestmark = pytest.mark.slow
+
 SETTINGS = {
     "vocabulary_size": 50,
     "classes": 2,

@@ -15,6 +15,8 @@ from shared.runs import Run
 from shared.serving.native import NativeSavedModel, must_compile_functions, operations
 from tests.shared.serving.asking import assert_asked_as_predicted
 
+pytestmark = pytest.mark.slow
+
 REVIEWS = [
     b"The plot was lovely, the tea was warm.",
     b"",

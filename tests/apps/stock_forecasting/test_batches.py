@@ -14,6 +14,8 @@ from apps.stock_forecasting.filtered_simulation import simulate
 from apps.stock_forecasting.metrics import LEVELS
 from shared.errors import InputError
 
+pytestmark = pytest.mark.slow
+
 CONFIG = StockConfig(batch_size=3, window=96, read=64, burn_in=32, horizon=5, validation_fraction=0.2, every=3)
 
 

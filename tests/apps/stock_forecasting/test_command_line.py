@@ -11,6 +11,8 @@ from apps.stock_forecasting.forecasts import dates_ahead
 from shared.cli import main
 from tests.conftest import CommandLine
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def stock_forecasting(tmp_path, monkeypatch, capfd):

@@ -11,6 +11,8 @@ from shared.runs import open_run
 from shared.serving.export import export_run
 from shared.serving.native import NativeSavedModel
 
+pytestmark = pytest.mark.slow
+
 
 def test_origins_are_spread_evenly():
     found = chosen((np.arange(100), np.arange(7), np.arange(0)), 20)

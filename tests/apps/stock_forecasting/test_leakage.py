@@ -18,6 +18,8 @@ from shared.application import Trained
 from shared.config import checked
 from shared.runs import open_run
 
+pytestmark = pytest.mark.slow
+
 CONFIG = StockConfig(
     epochs=1,
     steps_per_epoch=3,

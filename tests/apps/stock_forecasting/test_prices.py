@@ -13,6 +13,8 @@ from apps.stock_forecasting import prices, rules
 from apps.stock_forecasting.prices import read_prices
 from shared.errors import InputError
 
+pytestmark = pytest.mark.slow
+
 HEADER = "Date,Open,High,Low,Close,Adj Close,Volume"
 
 

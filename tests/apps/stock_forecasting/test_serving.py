@@ -23,6 +23,8 @@ from shared.serving.export import export_run
 from shared.serving.native import NativeSavedModel
 from tests.shared.serving.asking import assert_asked_as_predicted
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def run(tiny_stock_run):

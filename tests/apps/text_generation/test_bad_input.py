@@ -16,6 +16,8 @@ import pytest
 from apps.text_generation.application import APPLICATION
 from shared import sources
 
+pytestmark = pytest.mark.slow
+
 SMALL = ["--preset", "quick", "--units", "4", "--embedding-units", "2", "--batch-size", "2", "--window", "4"]
 
 

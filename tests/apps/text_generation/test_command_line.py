@@ -14,6 +14,8 @@ import pytest
 from apps.text_generation.application import APPLICATION, TextGenerationConfig
 from tests.conftest import grammar_text
 
+pytestmark = pytest.mark.slow
+
 LENGTH = ["--length", "5"]
 
 

@@ -18,6 +18,8 @@ from apps.text_generation.data import (
 )
 from shared.streams import steps_in_pass, stream_batches, validation_batches
 
+pytestmark = pytest.mark.slow
+
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=60)
 
 

@@ -13,6 +13,8 @@ from apps.text_generation.evaluation import Reader, carried_surprise, counting_b
 from apps.text_generation.model import CharacterLanguageModel
 from shared.streams import stream_batches
 
+pytestmark = pytest.mark.slow
+
 VOCABULARY = Vocabulary("\n abcdefgh")
 
 

@@ -17,6 +17,8 @@ from shared.runs import Run
 from shared.serving.native import NativeSavedModel, must_compile_functions, operations
 from tests.shared.serving.asking import assert_asked_as_predicted
 
+pytestmark = pytest.mark.slow
+
 PROMPTS = ["the old", "", "a", "Zürich 😀 \0 ☃", "x" * 3000]
 
 

@@ -12,6 +12,8 @@ import pytest
 from shared.runs import Run
 from shared.subwords import SubwordTokenizer
 
+pytestmark = pytest.mark.slow
+
 
 def checkpoint(run: Run) -> list[np.ndarray]:
     with np.load(run.checkpoint) as state:

@@ -12,6 +12,8 @@ from apps.translation import data
 from apps.translation.verses import MOST_WORDS, plain_verse, read_verses
 from shared.errors import InputError
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def here(tmp_path, monkeypatch):

@@ -9,6 +9,8 @@ from matplotlib.image import imread
 from apps.translation import plots
 from apps.translation.plots import attention_plot, bleu_by_length_plot
 
+pytestmark = pytest.mark.slow
+
 
 def weights(target, source):
     return np.random.default_rng(0).dirichlet(np.ones(source), target)

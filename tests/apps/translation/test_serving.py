@@ -18,6 +18,8 @@ from shared.serving.native import NativeSavedModel, must_compile_functions, oper
 from shared.subwords import END
 from tests.shared.serving.asking import assert_asked_as_predicted
 
+pytestmark = pytest.mark.slow
+
 TEXTS = [
     b"The red cat sees the old dog.",
     b"",

@@ -7,6 +7,8 @@ import tensorflow as tf
 
 from shared.callbacks import GradientClipping
 
+pytestmark = pytest.mark.slow
+
 rng = np.random.default_rng(0)
 X = rng.normal(size=(32, 5, 3)).astype("float32")
 Y = X.sum(axis=(1, 2), keepdims=False)[:, None]

@@ -16,6 +16,8 @@ from shared.callbacks import GradientClipping, GradientMonitor
 from shared.gradients.records import RecordFile, read_records
 from shared.layers import recurrent
 
+pytestmark = pytest.mark.slow
+
 X = np.random.default_rng(0).normal(size=(12, 7, 3)).astype("float32")
 Y = np.random.default_rng(1).normal(size=(12, 7, 1)).astype("float32")
 

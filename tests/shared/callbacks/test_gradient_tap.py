@@ -7,6 +7,8 @@ import tensorflow as tf
 
 from shared.callbacks.gradient_tap import GradientTap
 
+pytestmark = pytest.mark.slow
+
 X = np.random.default_rng(0).normal(size=(8, 3)).astype("float32")
 Y = X.sum(axis=1, keepdims=True)
 

@@ -11,6 +11,8 @@ from shared.decoding.beam import largest
 from shared.decoding.beam_search import beam_search
 from shared.decoding.repetition import completing_symbols
 
+pytestmark = pytest.mark.slow
+
 WIDTH, TIME = 3, 4  # of the models' states and of their memories
 NEVER = -np.inf
 

@@ -9,6 +9,8 @@ from hypothesis.extra.numpy import arrays
 
 from shared.decoding.samplers import sample, uniform_noise
 
+pytestmark = pytest.mark.slow
+
 LOGITS = arrays(np.float32, st.tuples(st.integers(1, 4), st.integers(1, 9)), elements=st.floats(-8, 8, width=32))
 SETTINGS = {
     "noise": st.floats(0, 1, exclude_max=True, width=32),

@@ -14,6 +14,8 @@ from shared.gradients import attribution
 from shared.gradients.attribution import integrated_gradients
 from shared.layers.recurrent import GRU, LSTM
 
+pytestmark = pytest.mark.slow
+
 N, T, E = 3, 6, 4
 
 

@@ -12,6 +12,8 @@ from shared.gradients.clipping_rule import RULES, ClippingRule
 from shared.gradients.norm_history import NormHistory
 from shared.gradients.norms import global_norm, norms
 
+pytestmark = pytest.mark.slow
+
 ELEMENTS = st.floats(-1e4, 1e4, width=32, allow_subnormal=False).map(lambda x: 0.0 if abs(x) < 1e-4 else x)
 SHAPES = st.sampled_from([(), (1,), (4,), (3, 2), (2, 2, 3)])
 GRADIENTS = st.lists(

@@ -8,6 +8,8 @@ import pytest
 from shared.gradients.diagnosis import diagnose
 from shared.gradients.records import Record, table
 
+pytestmark = pytest.mark.slow
+
 STEPS = range(1, 402, 20)
 
 

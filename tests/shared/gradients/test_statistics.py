@@ -6,6 +6,8 @@ import tensorflow as tf
 
 from shared.gradients import statistics
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize(("units", "gates"), [(1, 1), (5, 4), (40, 3)])
 @pytest.mark.parametrize("kind", ["normal", "orthogonal", "singular"])

@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 
 from shared.layers.attention import ATTENTIONS, attention
 
+pytestmark = pytest.mark.slow
+
 BATCH, STEPS, TIME, WIDTH, UNITS = 2, 3, 5, 8, 8
 each_kind = pytest.mark.parametrize("kind", ATTENTIONS)
 

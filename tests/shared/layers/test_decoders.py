@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 
 from shared.layers.builders import CELLS, attention_decoder
 
+pytestmark = pytest.mark.slow
+
 BATCH, STEPS, TIME, FEATURES, UNITS, WIDTH = 2, 4, 5, 3, 4, 6
 KINDS = {
     "luong": ("luong", {}),

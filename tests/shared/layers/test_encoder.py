@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 
 from shared.layers.builders import CELLS, recurrent_encoder
 
+pytestmark = pytest.mark.slow
+
 FEATURES, UNITS = 3, 4
 FORMS = {
     "concat": {"merge_mode": "concat"},

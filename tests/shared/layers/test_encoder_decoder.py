@@ -8,6 +8,8 @@ import tensorflow as tf
 from shared.layers.networks import encoder_decoder
 from shared.serving.native import NativeSavedModel
 
+pytestmark = pytest.mark.slow
+
 SYMBOLS, LONGEST, START, END = 8, 5, 1, 2  # 0 is padding
 NETWORKS = {
     "bahdanau": {"decoder": "bahdanau"},

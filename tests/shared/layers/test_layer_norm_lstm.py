@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 from shared.layers.layer_norm_lstm import EPSILON, LayerNormLSTM
 from shared.layers.stack import RecurrentStack
 
+pytestmark = pytest.mark.slow
+
 FEATURES, UNITS = 3, 5
 
 

@@ -18,6 +18,8 @@ from shared.layers.networks import (
 from shared.layers.pooling import POOLINGS
 from shared.layers.stack import RecurrentStack
 
+pytestmark = pytest.mark.slow
+
 FEATURES, UNITS = 3, 4
 
 

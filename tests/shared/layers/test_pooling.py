@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 
 from shared.layers.pooling import POOLINGS, pooling
 
+pytestmark = pytest.mark.slow
+
 FEATURES = 4
 EVERY = {
     "last": {},

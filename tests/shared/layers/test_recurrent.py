@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 from shared.layers import graph_loop, recurrent, sequence_loop
 from shared.layers.recurrences import GRURecurrence, LSTMRecurrence, ResetBeforeGRURecurrence, SimpleRecurrence
 
+pytestmark = pytest.mark.slow
+
 KINDS = {
     "LSTM": ("LSTM", {}),
     "GRU": ("GRU", {}),

@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 
 from shared.layers.builders import CELLS, recurrent_layer, recurrent_stack
 
+pytestmark = pytest.mark.slow
+
 SHAPES = {
     "cell": st.sampled_from(sorted(CELLS)),
     "layers": st.integers(1, 3),

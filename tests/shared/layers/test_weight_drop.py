@@ -11,6 +11,8 @@ from shared.layers import weight_drop
 from shared.layers.stack import RecurrentStack
 from shared.layers.weight_drop import WeightDropLSTM
 
+pytestmark = pytest.mark.slow
+
 FEATURES, UNITS = 3, 5
 KINDS = ("LSTM", "GRU", "SimpleRNN")
 each_kind = pytest.mark.parametrize("kind", KINDS)

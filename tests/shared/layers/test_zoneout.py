@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 from shared.layers.stack import RecurrentStack
 from shared.layers.zoneout import ZoneoutLSTM
 
+pytestmark = pytest.mark.slow
+
 FEATURES, UNITS = 3, 5
 rates = st.floats(0, 1)
 

@@ -18,6 +18,8 @@ from shared.metrics.calibration import (
     with_temperature,
 )
 
+pytestmark = pytest.mark.slow
+
 
 @st.composite
 def logits_and_labels(draw):

@@ -21,6 +21,8 @@ from shared.serving.retrying import Unavailable, retried
 from shared.serving.tensor_protos import fill_tensor_proto, from_tensor_proto
 from tests.shared.serving.tiny_server import TinyServer
 
+pytestmark = pytest.mark.slow
+
 TEXTS = np.array([b"one", "żółw".encode(), b"", b"\xff\x00 not UTF-8"], object)
 BUSY = (503, grpc.StatusCode.UNAVAILABLE)
 

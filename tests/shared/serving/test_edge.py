@@ -10,6 +10,8 @@ import tensorflow as tf
 from shared.layers.builders import recurrent_layer
 from shared.serving.warmup import read_warmup_requests, write_warmup_requests
 
+pytestmark = pytest.mark.slow
+
 WINDOW, HORIZON = 16, 3
 
 

@@ -10,6 +10,8 @@ import tensorflow as tf
 
 from shared.serving.native import NativeError, NativeSavedModel, Signature, must_compile_functions, operations
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[3]
 NUMBERS = [tf.float32, tf.float64, tf.float16, tf.int32, tf.int64, tf.int8, tf.uint8, tf.uint64, tf.bool, tf.complex64]
 LONG = bytes(range(256)) * 400  # 102,400 bytes

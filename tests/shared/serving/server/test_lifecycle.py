@@ -13,6 +13,8 @@ from google.protobuf import text_format
 from tensorflow_serving.apis import get_model_status_pb2, model_management_pb2, predict_pb2
 from tensorflow_serving.config import model_server_config_pb2
 
+pytestmark = pytest.mark.slow
+
 TOY_ALONE = 'model_config_list { config { name: "toy" base_path: "toy" model_platform: "tensorflow" } }'
 SLOW_WARMUP = {"slow": {"seconds": [0.7]}}
 

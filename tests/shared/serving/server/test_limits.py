@@ -11,6 +11,8 @@ import pytest
 import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2
 
+pytestmark = pytest.mark.slow
+
 PREDICT = "/v1/models/toy:predict"
 
 

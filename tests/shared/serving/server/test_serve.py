@@ -21,6 +21,8 @@ from tensorflow_serving.config import model_server_config_pb2
 from shared.serving.server.development_server import ServerSettings
 from shared.serving.server.serve import binary_command, docker_command
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[4]
 
 
