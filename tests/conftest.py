@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import fcntl
+import functools
 import io
 import os
 import random
@@ -59,19 +60,29 @@ WHAT_IS_SLOW = {
     "shared.training": ("Trainer", "train"),
     "shared.serving.server.development_server": ("DevelopmentServer", "start"),
 }
+_guarded: set[str] = set()
+_running: list[pytest.Item] = []
 
 
-@pytest.fixture(autouse=True)
-def _only_slow_tests_train_or_serve(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keeps `make test-fast` what it says: a test that is not marked as slow fails where it trains or serves."""
-    if not (request.node.get_closest_marker("slow") or request.node.get_closest_marker("long")):
-        for module, (kind, method) in WHAT_IS_SLOW.items():
-            if module in sys.modules:
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Keeps `make test-fast` what it says: what trains or serves for a test that is not marked as slow fails."""
+    _running[:] = [item]
+    for module, (kind, method) in WHAT_IS_SLOW.items():
+        if module in sys.modules and module not in _guarded:
+            _guarded.add(module)
+            owner = getattr(sys.modules[module], kind)
+            setattr(owner, method, _refused_if_fast(getattr(owner, method)))
 
-                def refused(*_: Any, **__: Any) -> None:
-                    pytest.fail("a test that trains or starts a server is to be marked as slow")
 
-                monkeypatch.setattr(getattr(sys.modules[module], kind), method, refused)
+def _refused_if_fast(function: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(function)
+    def call(*arguments: Any, **options: Any) -> Any:
+        if not any(_running[0].get_closest_marker(name) for name in ("slow", "long")):
+            pytest.fail("a test that trains or starts a server is to be marked as slow")
+        return function(*arguments, **options)
+
+    return call
 
 
 MadeOnce = Callable[[str, Callable[[Path], object]], Path]

@@ -7,6 +7,8 @@ import pytest
 
 from tests.shared.serving.tiny_server import TinyServer
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def server(tiny_models):

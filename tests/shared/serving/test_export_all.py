@@ -10,6 +10,8 @@ import apps
 from shared.serving.checksums import checksum_faults
 from shared.serving.server_config import version_batching
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def with_a_run(all_applications, tiny_run):

@@ -9,6 +9,8 @@ import tensorflow as tf
 from shared.serving.inspection import inspection
 from shared.serving.stock_operations import stock_operations
 
+pytestmark = pytest.mark.slow
+
 
 def test_stock_operations_are_those_of_the_library_and_of_tf_text():
     found = stock_operations()

@@ -14,6 +14,8 @@ from tensorflow_serving.apis import (
     regression_pb2,
 )
 
+pytestmark = pytest.mark.slow
+
 Code = grpc.StatusCode
 
 

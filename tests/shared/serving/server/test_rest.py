@@ -6,6 +6,8 @@ import socket
 import numpy as np
 import pytest
 
+pytestmark = pytest.mark.slow
+
 MODEL = "/v1/models/toy"
 AVAILABLE = {"version": "2", "state": "AVAILABLE", "status": {"error_code": "OK", "error_message": ""}}
 
