@@ -139,7 +139,7 @@ class Application(abc.ABC, Generic[ConfigT, CorpusT, AssetsT]):
     """What the demo's page compares with the strongest baseline."""
     demo_inputs: ClassVar[Sequence[str]]
     """Inputs that `demo` predicts and asks of the export."""
-    demo_seconds: ClassVar[float] = 30.0
+    demo_seconds: ClassVar[float] = 200.0
     """Roughly how long `demo` takes for this application on one core, to plan by and to estimate from."""
 
     @abc.abstractmethod

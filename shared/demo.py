@@ -142,7 +142,7 @@ class _Demo:
         self.working: dict[subprocess.Popen[str], str] = {}
         self.console = rich.console.Console()
         self.page = FOLDER / "index.html"
-        # One begins with what answers soonest, the others with what takes longest.
+        # What answers soonest comes first, then what takes longest.
         order = sorted(states, key=lambda name: states[name].application.demo_seconds)
         self.left = [*order[1:], order[0]]
 
@@ -207,8 +207,6 @@ class _Demo:
             process.stdin.close()
             return
         name = self.left.pop()
-        if len(self.working) == 0:  # from here on the longest first
-            self.left.sort(key=lambda other: self.states[other].application.demo_seconds)
         self.working[process] = name
         application = self.states[name].application
         request = {"module": type(application).__module__, "to": str(self.to), "log": str(FOLDER / f"{name}.log")}

@@ -96,7 +96,7 @@ _DEFAULT = CaptioningConfig(
 
 PRESETS: Mapping[PresetName, CaptioningConfig] = {
     "quick": CaptioningConfig(
-        epochs=8,
+        epochs=16,
         learning_rate=2e-3,
         embedding_units=128,
         units=256,

@@ -78,7 +78,7 @@ class TextGeneration(application.Application[TextGenerationConfig, "Corpus", "Vo
     answer_batch = 1
     needs_run = ("stream",)
     batching = Batching(rows=32, wait_microseconds=10_000)  # a loop of many steps, whose rows come almost for free
-    demo_seconds = 60.0
+    demo_seconds = 330.0
     headline = Headline(
         "nats_per_char",
         higher_is_better=False,
@@ -88,7 +88,7 @@ class TextGeneration(application.Application[TextGenerationConfig, "Corpus", "Vo
     demo_inputs = ("ROMEO:\n", "To be, or not to be", "First Citizen:\nBefore we proceed")
     presets: Mapping[application.PresetName, TextGenerationConfig] = {
         "quick": TextGenerationConfig(
-            epochs=4, steps_per_epoch=200, window=32, units=256, learning_rate=6e-3, dropout=0.0, warmup_steps=50
+            epochs=4, steps_per_epoch=350, window=32, units=256, learning_rate=6e-3, dropout=0.0, warmup_steps=50
         ),
         "default": TextGenerationConfig(epochs=8, learning_rate=3e-3, weight_decay=0.01, ema_momentum=0.995),
         "best": TextGenerationConfig(

@@ -101,7 +101,7 @@ class Translation(application.Application[TranslationConfig, "Corpus", "Translat
     batching = Batching(rows=16, wait_microseconds=5_000)  # more at once are hardly more a second, and later
     monitor = "val_error"  # of tokens; the likelihood falls long before the translations get worse
     ensembles = True
-    demo_seconds = 90.0
+    demo_seconds = 520.0
     headline = Headline(
         "bleu",
         higher_is_better=True,
@@ -114,9 +114,7 @@ class Translation(application.Application[TranslationConfig, "Corpus", "Translat
     )
     presets: Mapping[application.PresetName, TranslationConfig] = {
         "quick": TranslationConfig(
-            epochs=3,
-            batch_size=64,
-            batch_tokens=2560,  # 64 rows of any length: loops are compiled for fewer shapes
+            epochs=4,
             learning_rate=6e-3,
             vocabulary_size=2000,
             embedding_units=128,
