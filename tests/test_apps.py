@@ -200,7 +200,7 @@ def test_help_and_bad_usage_are_answered_without_loading_tensorflow(tmp_path):
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=1800,
     )
     assert finished.returncode == 0, finished.stderr
     assert finished.stdout.count("usage: python -m apps") == 7
@@ -216,5 +216,5 @@ def test_a_reader_that_has_seen_enough_is_no_error(module):
         cwd=Path(__file__).parents[1],
     )
     process.stdout.close()
-    assert (process.wait(timeout=300), process.stderr.read()) == (0, b"")
+    assert (process.wait(timeout=1800), process.stderr.read()) == (0, b"")
     process.stderr.close()

@@ -90,7 +90,7 @@ class TestAtomically:
         )
         assert writer.stdout.readline() == b"writing\n"
         writer.send_signal(number)
-        writer.communicate(timeout=300)
+        writer.communicate(timeout=1800)
         assert writer.returncode != 0
         assert (here / "file").read_text() == "old"
         leftovers = [name for name in names(here) if name != "file"]

@@ -67,7 +67,7 @@ def full_disk(size: int) -> Iterator[None]:
 
 
 def finish(process: subprocess.Popen) -> tuple[int, str]:
-    _, errors = process.communicate(timeout=300)
+    _, errors = process.communicate(timeout=1800)
     return process.returncode, errors
 
 
@@ -84,7 +84,7 @@ def saved_weights(run: Run) -> list[np.ndarray]:
 
 
 def wait_until_in_epoch(process: subprocess.Popen, run: Run, epoch: int) -> None:
-    deadline, seen = time.monotonic() + 240, 0
+    deadline, seen = time.monotonic() + 1800, 0
     while time.monotonic() < deadline and process.poll() is None:
         written = run.checkpoint.stat().st_mtime_ns if run.checkpoint.exists() else 0
         if written != seen and epoch * STEPS < checkpoint(run)[0]["step"] < (epoch + 1) * STEPS - 5:
@@ -95,7 +95,7 @@ def wait_until_in_epoch(process: subprocess.Popen, run: Run, epoch: int) -> None
 
 
 def wait_until_writing(process: subprocess.Popen, run: Run) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 1800
     while time.monotonic() < deadline and process.poll() is None:
         if any(run.checkpoint.parent.glob(".*.state.npz")):
             return

@@ -281,5 +281,5 @@ print(json.dumps([name for name in ("tensorflow", "keras") if name in sys.module
 """
     command = [sys.executable, "-W", "error", "-c", script, server.rest, server.grpc]
     root = Path(__file__).parents[3]
-    done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=600, check=False)
     assert (done.returncode, done.stdout) == (0, "[]\n"), done.stderr

@@ -90,7 +90,7 @@ def model(path):
 def fresh(script: str, *arguments: object) -> dict:
     """What a script prints as JSON when a Python that has imported nothing yet runs it."""
     command = [sys.executable, "-W", "error", "-c", script, *map(str, arguments)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=1800, check=False)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
