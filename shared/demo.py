@@ -73,7 +73,7 @@ class Progress:
     section: dict[str, Any] | None = None
     """What the page says of it, once it is done."""
     error: str = ""
-    status: int = 0
+    """Why it failed, in one line."""
 
     @property
     def share(self) -> float:

@@ -58,6 +58,12 @@ class TestContract:
 
     def test_its_answers_are_asked_for_in_the_demo(self, name):
         assert APPLICATIONS[name].demo_inputs
+        assert APPLICATIONS[name].demo_seconds > 0
+
+    def test_it_says_what_it_is_compared_by_and_why_it_may_fall_short(self, name):
+        headline = APPLICATIONS[name].headline
+        assert headline.metric
+        assert headline.shortfall.endswith(".")
 
 
 def test_a_folder_with_an_application_module_is_an_application(tmp_path, monkeypatch):
