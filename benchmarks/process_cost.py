@@ -3,7 +3,8 @@
     python -m benchmarks.process_cost [--json FILE] [--until PATTERN] -- make test
 
 CPU is what the kernel charges to the command and everything it started, orphans included. Memory is sampled every
-second with psutil and is the sum over the tree of resident set sizes: pages shared by two processes count twice.
+second with psutil, as two sums over the tree: of resident set sizes (RSS), in which a page that processes share counts
+once for each of them, and of proportional set sizes (PSS), in which it counts once.
 """
 
 import argparse
@@ -30,13 +31,14 @@ def cpu_seconds() -> float:
     return usage.ru_utime + usage.ru_stime
 
 
-def tree_memory(root: psutil.Process) -> int:
-    """Resident bytes of all descendants of a process."""
-    resident = 0
+def tree_memory(root: psutil.Process) -> tuple[int, int]:
+    """Bytes of all descendants of a process: RSS and PSS."""
+    resident = proportional = 0
     for process in root.children(recursive=True):
         with contextlib.suppress(psutil.Error):
-            resident += process.memory_info().rss
-    return resident
+            memory = process.memory_full_info()
+            resident, proportional = resident + memory.rss, proportional + memory.pss
+    return resident, proportional
 
 
 def measure(command: list[str], until: str | None = None) -> dict[str, object]:
@@ -47,17 +49,17 @@ def measure(command: list[str], until: str | None = None) -> dict[str, object]:
         until: A regular expression; the seconds after which a line of the output first matched it are reported.
 
     Returns:
-        `command`, `status`, `wall_seconds`, `cpu_seconds`, `peak_rss_mib`, `first_match_seconds`.
+        `command`, `status`, `wall_seconds`, `cpu_seconds`, `peak_rss_mib`, `peak_pss_mib`, `first_match_seconds`.
     """
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-    peak = 0
+    peak = (0, 0)
     done = threading.Event()
 
     def sample() -> None:
         nonlocal peak
         root = psutil.Process()
         while not done.wait(1.0):
-            peak = max(peak, tree_memory(root))
+            peak = tuple(map(max, peak, tree_memory(root)))
 
     sampler = threading.Thread(target=sample, daemon=True)
     begin = time.monotonic()
@@ -86,7 +88,8 @@ def measure(command: list[str], until: str | None = None) -> dict[str, object]:
         "status": status,
         "wall_seconds": round(wall, 1),
         "cpu_seconds": round(cpu_seconds(), 1),
-        "peak_rss_mib": peak >> 20,
+        "peak_rss_mib": peak[0] >> 20,
+        "peak_pss_mib": peak[1] >> 20,
         "first_match_seconds": None if first_match is None else round(first_match, 1),
     }
 

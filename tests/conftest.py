@@ -19,6 +19,7 @@ import pytest
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow is first imported
 os.environ.setdefault("COLUMNS", "120")
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")  # what is compiled here runs a few times
 for _threads in ("TF_NUM_INTRAOP_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(_threads, "1")  # modules run side by side: more threads would wait for each other
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a job in the background of a script; its children would be deaf
@@ -83,6 +84,16 @@ def _refused_if_fast(function: Callable[..., Any]) -> Callable[..., Any]:
         return function(*arguments, **options)
 
     return call
+
+
+@pytest.fixture
+def eagerly() -> Iterator[None]:
+    """Runs functions op by op instead of tracing them: for a test of what they compute, not of their graphs."""
+    import tensorflow as tf
+
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
 
 
 MadeOnce = Callable[[str, Callable[[Path], object]], Path]

@@ -6,6 +6,7 @@ imported what they need, TensorFlow among it, and forks processes that run whole
 made once). One that has passed `--memory-limit` at the end of a module ends, and another takes its place.
 
     pytest --processes 2       as many at once; by default one a core; 0 runs everything in this process, as --pdb does
+    pytest --costliest 20      the modules that took most CPU, fixtures and child processes among it, at the end
 
 Modules with a test that is marked slow come first, so that no process is still busy with one when the others are done.
 """
@@ -25,13 +26,15 @@ import psutil
 import pytest
 
 MEBIBYTE = 1 << 20
+COSTS = pytest.StashKey[dict[str, float]]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Adds the two options."""
+    """Adds the options."""
     group = parser.getgroup("processes of modules")
     group.addoption("--processes", type=int, default=None, help="processes side by side; 0 for none but this one")
     group.addoption("--memory-limit", type=int, default=600, help="MiB beyond which a process runs no other module")
+    group.addoption("--costliest", type=int, default=0, metavar="N", help="show the N modules that took most CPU")
 
 
 @pytest.hookimpl(trylast=True)
@@ -57,6 +60,16 @@ def pytest_runtestloop(session: pytest.Session) -> bool | None:
     return True
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Shows which modules took most CPU."""
+    costs = config.stash.get(COSTS, {})
+    if not config.option.costliest or not costs:
+        return
+    terminalreporter.section(f"CPU of {len(costs)} modules: {sum(costs.values()):.0f} s")
+    for name, seconds in sorted(costs.items(), key=lambda item: -item[1])[: config.option.costliest]:
+        terminalreporter.line(f"{seconds:8.1f} s {name}")
+
+
 def pytest_collectreport(report: pytest.CollectReport) -> None:
     """Refuses a module that computes when it is imported: a fork has no threads, so TensorFlow must not have begun."""
     context = sys.modules.get("tensorflow.python.eager.context")
@@ -75,6 +88,7 @@ class _Processes:
     def __init__(self, session: pytest.Session, modules: list[list[pytest.Item]]):
         self.session, self.waiting = session, modules[::-1]
         self.running: dict[Connection, tuple[int, list[pytest.Item]]] = {}
+        self.costs = session.config.stash[COSTS] = {}
 
     def run(self, count: int) -> None:
         """Runs all modules, or until pytest has seen enough (`-x`, Ctrl-C)."""
@@ -130,6 +144,8 @@ class _Processes:
             hook.pytest_runtest_logreport(report=report)
         elif event == "finish":
             hook.pytest_runtest_logfinish(nodeid=content[0], location=content[1])
+        elif event == "cost":
+            self.costs[str(items[0].path.relative_to(config.rootpath))] = content[0]
         elif event == "module" and self.waiting:
             self.running[connection] = (process, self.waiting.pop())
             self._send(connection)
@@ -160,9 +176,11 @@ def _run_modules(session: pytest.Session, connection: Connection) -> None:
         message = connection.recv()
         while message is not None:
             first, end = message
+            before = sum(os.times()[:4])
             for number in range(first, end):
                 following = session.items[number + 1] if number + 1 < end else None
                 config.hook.pytest_runtest_protocol(item=session.items[number], nextitem=following)
+            connection.send(("cost", sum(os.times()[:4]) - before))
             connection.send(("full" if psutil.Process().memory_info().rss > limit else "module",))
             message = connection.recv()
         status = 0

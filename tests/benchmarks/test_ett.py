@@ -126,7 +126,7 @@ def test_days_that_repeat_are_learnt(short_parts, build):
     model.build()
     assert result.parameters == model.count_params()
     assert forecast(model, values, "test", HORIZON, SETTINGS).shape == (171, 2, HORIZON)
-    keras.backend.clear_session()
+    keras.backend.clear_session(free_memory=False)
 
 
 def test_table_puts_published_figures_below():

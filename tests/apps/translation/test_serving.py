@@ -101,6 +101,7 @@ def test_attention_is_where_the_words_are(tiny_translator):
     np.testing.assert_allclose(weights.sum(axis=1), 1, atol=1e-5)
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_several_models_are_one_with_their_mean_probability(trained, tiny_translator):
     twice = Translator([trained.model, trained.model], trained.assets, trained.config)
     found, single = (module.translate(tf.constant(TEXTS[:3])) for module in (twice, tiny_translator))
@@ -108,6 +109,7 @@ def test_several_models_are_one_with_their_mean_probability(trained, tiny_transl
     np.testing.assert_allclose(found["score"], single["score"], atol=1e-5)
 
 
+@pytest.mark.usefixtures("eagerly")
 @pytest.mark.parametrize(
     "settings",
     [
@@ -126,6 +128,7 @@ def test_every_network_can_translate(trained, settings):
     np.testing.assert_allclose(tf.reduce_sum(found["weights"], axis=2), written, atol=1e-4)
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_sentences_without_a_translation_are_not_drawn(trained):
     model = trained.model
     kept = model.softmax_bias.numpy()
@@ -136,6 +139,7 @@ def test_sentences_without_a_translation_are_not_drawn(trained):
     model.softmax_bias.assign(kept)
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_an_unknown_word_is_copied_from_where_the_attention_is(trained):
     model = trained.model
     kept = model.softmax_bias.numpy()

@@ -72,7 +72,7 @@ def plain(**options):
 
 
 def train(case):
-    keras.utils.clear_session()
+    keras.utils.clear_session(free_memory=False)
     keras.utils.set_random_seed(1)
     model, optimizer, loss, x, y = case()
     model.compile(optimizer, loss, jit_compile=False)

@@ -49,7 +49,7 @@ each_kind = pytest.mark.parametrize("kind", KINDS)
 
 
 def make(kind, optimizer="sgd", **options):
-    keras.utils.clear_session()
+    keras.utils.clear_session(free_memory=False)
     keras.utils.set_random_seed(0)
     model = KINDS[kind]()
     model.compile(optimizer, "mse", **{"jit_compile": False} | options)
