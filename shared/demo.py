@@ -177,6 +177,7 @@ class _Demo:
         note(f"one page with tables and pictures: {self.page} ({time.monotonic() - self.begin:.0f} s in all)")
 
     def _start(self) -> None:
+        """Starts a process with the next application: what one leaves in memory is gone before the next."""
         threads = str(max(1, (os.cpu_count() or 1) // self.processes))
         limits = dict.fromkeys(("TF_NUM_INTRAOP_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), threads)
         with (FOLDER / "worker.log").open("a") as log:
@@ -191,7 +192,13 @@ class _Demo:
                 env=limits | os.environ,
             )
         threading.Thread(target=self._listen, args=(process,), daemon=True).start()
-        self._give(process)
+        name = self.left.pop()
+        self.working[process] = name
+        application = self.states[name].application
+        request = {"module": type(application).__module__, "to": str(self.to), "log": str(FOLDER / f"{name}.log")}
+        assert process.stdin is not None
+        with contextlib.suppress(BrokenPipeError), process.stdin:  # that it has ended is told
+            process.stdin.write(json.dumps(request) + "\n")
 
     def _listen(self, process: "subprocess.Popen[str]") -> None:
         """Passes on what a process says, and that it has ended."""
@@ -199,29 +206,14 @@ class _Demo:
             self.events.put((process, json.loads(line)))
         self.events.put((process, None))
 
-    def _give(self, process: "subprocess.Popen[str]") -> None:
-        """Gives a process an application, or lets it end."""
-        assert process.stdin is not None
-        if not self.left:
-            self.working.pop(process, None)
-            process.stdin.close()
-            return
-        name = self.left.pop()
-        self.working[process] = name
-        application = self.states[name].application
-        request = {"module": type(application).__module__, "to": str(self.to), "log": str(FOLDER / f"{name}.log")}
-        with contextlib.suppress(BrokenPipeError):  # that it has ended is told
-            process.stdin.write(json.dumps(request) + "\n")
-            process.stdin.flush()
-
     def _handle(self, process: "subprocess.Popen[str]", event: dict[str, Any] | None) -> None:
-        name = self.working.get(process)
-        if name is None:
-            return
+        name = self.working[process]
         state = self.states[name]
         if event is None:
             self.working.pop(process)
-            self._fail(state, _ending(process.wait()))
+            status = process.wait()
+            if state.step not in (Step.DONE, Step.FAILED):
+                self._fail(state, _ending(status))
             if self.left:
                 self._start()
         elif event["event"] == "step":
@@ -239,8 +231,6 @@ class _Demo:
             self._say(f"{name}: done in {state.section['seconds']:.0f} s. {verdict(state.application, state.section)}")
         else:
             self._fail(state, event["message"])
-        if event and event["event"] in ("done", "failed"):
-            self._give(process)
         self._show()
         if event is None or event["event"] != "step" or not event["done"]:
             self._write_page()

@@ -1,8 +1,8 @@
-"""A process of the demo: applications one after another, each from its sample to an answer of its export.
+"""A process of the demo: one application, from its sample to an answer of its export.
 
-It reads what to do from standard input, a line of JSON an application, and writes what happens as lines of JSON to
-standard output; everything else that is printed goes to a log. It lives in a session of its own: a Ctrl-C reaches it
-once, from the demo, and training then leaves a run to continue.
+It reads what to do from standard input, a line of JSON, and writes what happens as lines of JSON to standard output;
+everything else that is printed goes to a log. It lives in a session of its own: a Ctrl-C reaches it once, from the
+demo, and training then leaves a run to continue.
 """
 
 import contextlib
@@ -18,7 +18,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import keras
 import tqdm
 
 from shared import commands, fitting, loading
@@ -91,7 +90,6 @@ def walk(application: Application[Any, Any, Any], to: Path, report: Report) -> d
     if section := finished_section(application):
         report("answers", answers=section["answers"])
         return section
-    keras.utils.clear_session()
     config = application.presets["quick"]
     report("step", step=Step.READING, done=0.0)
     corpus = application.read("sample", config)
@@ -166,12 +164,9 @@ def main() -> int:
     def report(kind: str, **content: Any) -> None:
         print(json.dumps({"event": kind} | content), file=events, flush=True)
 
-    for line in sys.stdin:
-        request = json.loads(line)
-        application = importlib.import_module(request["module"]).APPLICATION
-        if _run(application, Path(request["to"]), Path(request["log"]), report) == INTERRUPTED:
-            return INTERRUPTED
-    return OK
+    request = json.loads(sys.stdin.readline())
+    application = importlib.import_module(request["module"]).APPLICATION
+    return _run(application, Path(request["to"]), Path(request["log"]), report)
 
 
 def _run(application: Application[Any, Any, Any], to: Path, log: Path, report: Report) -> int:

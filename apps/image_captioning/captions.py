@@ -39,7 +39,8 @@ def caption_words(text: str) -> list[str]:
         >>> caption_words("A tri-colored dog catches the man's Frisbee .")
         ['a', 'tricolored', 'dog', 'catches', 'the', 'mans', 'frisbee']
     """
-    return unicodedata.normalize("NFC", text).lower().translate(_PLAIN).split()
+    plain = unicodedata.normalize("NFC", text).lower().translate(_PLAIN)
+    return unicodedata.normalize("NFC", plain).split()  # again: what was dropped may have stood before an accent
 
 
 def plain_caption(text: str) -> str:

@@ -96,7 +96,7 @@ _DEFAULT = CaptioningConfig(
 
 PRESETS: Mapping[PresetName, CaptioningConfig] = {
     "quick": CaptioningConfig(
-        epochs=16,
+        epochs=8,
         learning_rate=2e-3,
         embedding_units=128,
         units=256,

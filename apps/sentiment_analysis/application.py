@@ -111,16 +111,16 @@ class SentimentAnalysis(application.Application[SentimentConfig, "Corpus", "Sent
     )
     presets: Mapping[application.PresetName, SentimentConfig] = {
         "quick": SentimentConfig(
-            epochs=4,
+            epochs=3,
             batch_size=32,
-            learning_rate=4e-3,
+            learning_rate=6e-3,
             embedding_units=64,
             units=64,
             longest=128,
             warmup_steps=20,
             pooling="max",
             word_dropout=0.1,
-            embedding_dropout=0.3,
+            embedding_dropout=0.5,
         ),
         "default": SentimentConfig(epochs=5, batch_size=64, learning_rate=2e-3, ema_momentum=0.99),
         "best": SentimentConfig(

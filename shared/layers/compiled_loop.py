@@ -99,8 +99,9 @@ def _backward(recurrence, norms, signature):
         wide = tf.float64 if histories[0].dtype == tf.float64 else tf.float32
         lengths = (tf.zeros([tf.shape(histories[0])[1], 1], wide),) if norms else ()
 
-        def body(done, d_states, d_steps, lengths):
-            t = steps - 1 - done
+        # The step is what the loop carries: computed from `steps`, it would make XLA compile for every number of steps,
+        # for where a slice begins is a constant to it unless it changes from turn to turn.
+        def body(t, d_states, d_steps, lengths):
             if d_outputs is not None:
                 d_states = (d_states[0] + _at(d_outputs, t), *d_states[1:])
             if norms:
@@ -117,12 +118,10 @@ def _backward(recurrence, norms, signature):
             now, d_before = recurrence.step_back(kernels, through, before, after, [_at(a, t) for a in activations])
             if mask is not None:
                 d_before = tuple(d + (whole - part) for d, whole, part in zip(d_before, d_states, through, strict=True))
-            return done + 1, d_before, _put(d_steps, now, t), lengths
+            return t - 1, d_before, _put(d_steps, now, t), lengths
 
-        carried = (tf.constant(0), tuple(d_final), d_steps, lengths)
-        _, d_states, d_steps, lengths = tf.while_loop(
-            lambda done, *_: done < steps, body, carried, parallel_iterations=1
-        )
+        carried = (steps - 1, tuple(d_final), d_steps, lengths)
+        _, d_states, d_steps, lengths = tf.while_loop(lambda t, *_: t >= 0, body, carried, parallel_iterations=1)
         return d_states, d_steps, lengths[0][:, 0] if norms else None
 
     return tf.function(call, jit_compile=True, autograph=False)

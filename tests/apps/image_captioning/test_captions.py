@@ -20,6 +20,7 @@ TEXTS = ["A dog runs .", "a dog jumps!", "Two dogs run", "A cat ."]
         ("A black dog , and a tri-colored dog .", ["a", "black", "dog", "and", "a", "tricolored", "dog"]),
         ("A man's $ 5 T-shirt", ["a", "mans", "5", "tshirt"]),
         ("“Éte\u0301” — 犬。", ["été", "犬"]),
+        ("C:\u0327a va", ["\xe7a", "va"]),
         (" . - ! ", []),
         ("", []),
     ],

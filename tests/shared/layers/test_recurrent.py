@@ -1,5 +1,9 @@
 """The recurrent layers do what Keras's do: outputs, states, gradients, files; and export without XLA."""
 
+import os
+import subprocess
+import sys
+
 import keras
 import numpy as np
 import pytest
@@ -313,6 +317,31 @@ def test_a_batch_of_one_and_of_unknown_length_goes_back(kind, masked):
     specs = tf.TensorSpec([1, None, FEATURES]), tf.TensorSpec([1, None], tf.bool)
     traced = tf.function(gradient, input_signature=specs)
     np.testing.assert_allclose(traced(x, mask), gradient(x, mask), atol=1e-6)
+
+
+COMPILED = """
+import tensorflow as tf
+from shared.layers import recurrent
+
+layer = recurrent.LSTM(5, return_sequences=True)
+layer.build((4, None, 3))
+
+@tf.function(input_signature=[tf.TensorSpec([4, None, 3]), tf.TensorSpec([4, None], tf.bool)])
+def gradient(x, mask):
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        loss = tf.reduce_sum(layer(x, mask=mask, training=True) ** 2)
+    return tape.gradient(loss, x)
+
+for length in range(9, 17):
+    gradient(tf.ones([4, length, 3]), tf.sequence_mask([length, length - 1, 3, 8], length))
+"""
+
+
+def test_lengths_that_are_padded_alike_share_the_compiled_programs(tmp_path):
+    flags = f"--tf_xla_persistent_cache_directory={tmp_path} --tf_xla_persistent_cache_device_types=CPU"
+    subprocess.run([sys.executable, "-c", COMPILED], env={**os.environ, "TF_XLA_FLAGS": flags}, check=True)
+    assert len(list(tmp_path.glob("*.pb"))) == 2  # forward and back
 
 
 def test_configuration_survives():
