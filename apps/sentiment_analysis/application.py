@@ -229,7 +229,10 @@ class SentimentAnalysis(application.Application[SentimentConfig, "Corpus", "Sent
 
         from apps.sentiment_analysis.model import error
 
-        return {"loss": keras.losses.CategoricalCrossentropy(from_logits=True), "metrics": [error]}
+        return {
+            "loss": keras.losses.CategoricalCrossentropy(from_logits=True),
+            "metrics": [keras.metrics.MeanMetricWrapper(error, "error")],
+        }
 
     def finish(self, trained: Trained, corpus: "Corpus", run: "Run") -> None:
         """Fits the temperature on validation."""

@@ -138,9 +138,11 @@ class StockForecasting(application.Application[StockConfig, "Corpus", "StockAsse
 
     def objective(self, config: StockConfig) -> dict[str, Any]:
         """Pinball loss, weighted in training by how calm the past was."""
+        import keras
+
         from apps.stock_forecasting.objective import PinballLoss, pinball
 
-        return {"loss": PinballLoss(), "metrics": [pinball]}
+        return {"loss": PinballLoss(), "metrics": [keras.metrics.MeanMetricWrapper(pinball, "pinball")]}
 
     def finish(self, trained: Trained, corpus: "Corpus", run: "Run") -> None:
         """Measures on validation by how much intervals miss."""

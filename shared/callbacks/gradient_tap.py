@@ -117,6 +117,9 @@ class GradientTap:
             raise ValueError(
                 f"gradients cannot be tapped under {type(strategy).__name__}; train without a distribution strategy"
             )
+        if model.built and not model.optimizer.built:
+            # Otherwise Keras builds it in the first trace of the step, and TensorFlow traces all of it once more.
+            model.optimizer.build(model.trainable_variables)
         self._optimizer = optimizer
         self._replace(optimizer, "apply", self._apply)
         self._replace(optimizer, "_clip_gradients", self._clip_gradients)

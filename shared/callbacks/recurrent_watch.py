@@ -122,10 +122,10 @@ class RecurrentWatch:
     def _make_room(self, sequences, states):
         if self._kept:
             return
+        shapes = [[ROWS, STEPS, sequences.shape[-1]], *([ROWS, state.shape[-1]] for state in states)]
         with tf.init_scope():
-            shapes = [[ROWS, STEPS, sequences.shape[-1]], *([ROWS, state.shape[-1]] for state in states)]
-            x, *rest = (tf.Variable(tf.zeros(shape), trainable=False) for shape in shapes)
-            self._kept = [x, tf.Variable(tf.zeros(ROWS, tf.int32), trainable=False), *rest]
+            x, *rest = (_variable(tf.zeros(shape)) for shape in shapes)
+            self._kept = [x, _variable(tf.zeros(ROWS, tf.int32)), *rest]
 
     def _keep(self, sequences, states, mask):
         """Writes down the first steps that count of the first rows."""
@@ -241,3 +241,8 @@ def _recorded(cell: Any) -> Iterator[list[tuple[str, tf.Tensor]]]:
     finally:
         for part, name, function, _ in kept:
             setattr(part, name, function)
+
+
+def _variable(value):
+    """A variable that a function may make while it is traced, and is not traced a second time for it."""
+    return tf.Variable(value, trainable=False, experimental_enable_variable_lifting=False)

@@ -104,6 +104,20 @@ def test_norms_are_those_of_a_tape(kind, options):
     assert is_bare(model)
 
 
+def test_the_training_step_is_traced_once():
+    traces = []
+
+    class Counting(keras.Sequential):
+        def train_step(self, data):
+            traces.append(data)
+            return super().train_step(data)
+
+    model = Counting([keras.Input((7, 3)), keras.layers.LSTM(4, return_sequences=True), keras.layers.Dense(1)])
+    model.compile("adam", "mse", jit_compile=False)
+    fit(model, GradientMonitor(every=1), GradientClipping())
+    assert len(traces) == 1
+
+
 LAYERS = {
     "our LSTM": lambda **o: recurrent.LSTM(4, **o),
     "our GRU": lambda **o: recurrent.GRU(4, **o),
