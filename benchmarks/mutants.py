@@ -20,6 +20,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -210,14 +211,24 @@ def try_all(checkout: Path, mutants: list[Mutant], processes: int) -> dict[int, 
         worker.stdin.write(json.dumps(part))
         worker.stdin.close()
         workers.append(worker)
-    results = {}
-    for worker in workers:
-        assert worker.stdout is not None
-        for line in worker.stdout:
+    results: dict[int, dict[str, Any]] = {}
+
+    def read(worker: "subprocess.Popen[str]") -> None:
+        for line in worker.stdout or ():
             result = json.loads(line)
             results[result["number"]] = result
-        if worker.wait():
-            raise SystemExit(f"error: the tests of {checkout} could not be run; see above")
+            mutant = mutants[result["number"]]
+            done = f"{checkout.name}: {len(results)} of {len(mutants)}"
+            print(f"{done}  {mutant.module}:{mutant.line} {result['outcome']}", file=sys.stderr, flush=True)
+
+    readers = [threading.Thread(target=read, args=(worker,)) for worker in workers]
+    for reader in readers:
+        reader.start()
+    for reader in readers:
+        reader.join()
+    statuses = [worker.wait() for worker in workers]
+    if any(statuses):
+        raise SystemExit(f"error: the tests of {checkout} could not be run; see above")
     return results
 
 
