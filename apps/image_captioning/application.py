@@ -32,7 +32,7 @@ class ImageCaptioning(application.Application[CaptioningConfig, "Album", "Captio
     batching = Batching(rows=8, wait_microseconds=5_000)  # more at once are no more a second
     monitor = "val_nats"
     presets = PRESETS
-    demo_seconds = 380.0
+    demo_seconds = 150.0
     headline = Headline(
         "bleu4",
         higher_is_better=True,

@@ -97,7 +97,7 @@ class SentimentAnalysis(application.Application[SentimentConfig, "Corpus", "Sent
     needs_run = ("html",)
     batching = Batching(rows=64, wait_microseconds=1_000)  # an answer alone takes about as long
     monitor = "val_error"  # probabilities are scaled afterwards: the loss would choose the least confident weights
-    demo_seconds = 160.0
+    demo_seconds = 70.0
     headline = Headline(
         "accuracy",
         higher_is_better=True,

@@ -42,7 +42,7 @@ class StockForecasting(application.Application[StockConfig, "Corpus", "StockAsse
     options = ForecastOptions
     monitor = "val_pinball"
     presets = PRESETS
-    demo_seconds = 90.0
+    demo_seconds = 40.0
     headline = Headline(
         "pinball",
         higher_is_better=False,

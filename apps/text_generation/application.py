@@ -78,7 +78,7 @@ class TextGeneration(application.Application[TextGenerationConfig, "Corpus", "Vo
     answer_batch = 1
     needs_run = ("stream",)
     batching = Batching(rows=32, wait_microseconds=10_000)  # a loop of many steps, whose rows come almost for free
-    demo_seconds = 330.0
+    demo_seconds = 220.0
     headline = Headline(
         "nats_per_char",
         higher_is_better=False,

@@ -101,7 +101,7 @@ class Translation(application.Application[TranslationConfig, "Corpus", "Translat
     batching = Batching(rows=16, wait_microseconds=5_000)  # more at once are hardly more a second, and later
     monitor = "val_error"  # of tokens; the likelihood falls long before the translations get worse
     ensembles = True
-    demo_seconds = 520.0
+    demo_seconds = 300.0
     headline = Headline(
         "bleu",
         higher_is_better=True,
