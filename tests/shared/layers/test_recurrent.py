@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -340,7 +341,8 @@ for length in range(9, 17):
 
 def test_lengths_that_are_padded_alike_share_the_compiled_programs(tmp_path):
     flags = f"--tf_xla_persistent_cache_directory={tmp_path} --tf_xla_persistent_cache_device_types=CPU"
-    subprocess.run([sys.executable, "-c", COMPILED], env={**os.environ, "TF_XLA_FLAGS": flags}, check=True)
+    environment = {**os.environ, "TF_XLA_FLAGS": flags}
+    subprocess.run([sys.executable, "-c", COMPILED], env=environment, cwd=Path(__file__).parents[3], check=True)
     assert len(list(tmp_path.glob("*.pb"))) == 2  # forward and back
 
 
