@@ -9,11 +9,11 @@ STAMP  := $(VENV)/.installed-$(shell $(PYTHON) -c 'import sys; print("%d.%d" % s
 
 install: $(STAMP)
 
-# One stamp: installs only when a requirements file or the Python has changed.
-$(STAMP): requirements.txt requirements-samples.txt requirements-dev.txt
+# One stamp: installs only when the requirements or the Python have changed.
+$(STAMP): pyproject.toml requirements.txt requirements-samples.txt requirements-dev.txt
 	@$(PYTHON) -c 'import sys; sys.exit(None if (3, 11) <= sys.version_info[:2] <= (3, 13) else "error: Python 3.11 to 3.13 is needed; say which: make PYTHON=python3.12")'
 	$(PYTHON) -m venv --clear $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt -r requirements-samples.txt -r requirements-dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt -r requirements-samples.txt -r requirements-dev.txt --editable .
 	touch $@
 
 demo: install

@@ -7,8 +7,8 @@ import pkgutil
 from collections.abc import Sequence
 from typing import Any
 
-from shared.application import Application
-from shared.errors import InputError, suggestion
+from recur.application import Application
+from recur.errors import InputError, suggestion
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow is first imported: its start-up notes are noise
 

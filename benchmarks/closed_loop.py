@@ -21,11 +21,11 @@ from typing import Any
 
 import numpy as np
 import tyro
+from recur.answers import Asked, ask_saved_model
+from recur.application import Application, Shapes
+from recur.serving.client import connect
 
 import apps
-from shared.answers import Asked, ask_saved_model
-from shared.application import Application, Shapes
-from shared.serving.client import connect
 
 DEADLINE = 120.0
 """Seconds for an answer; for so long the client also asks again where the server has no room, which is waiting too."""
@@ -116,7 +116,7 @@ def main(arguments: Arguments) -> None:
             client = stack.enter_context(connect(arguments.where, application.name, deadline=DEADLINE))
             model = Asked(client.shapes(), client.ask)
         else:
-            from shared.serving.native import NativeSavedModel
+            from recur.serving.native import NativeSavedModel
 
             model = ask_saved_model(stack.enter_context(NativeSavedModel(Path(arguments.where))))
         signature, inputs = typical_request(application, arguments.rows, model.shapes)

@@ -12,9 +12,8 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 from numpy.lib.stride_tricks import sliding_window_view
+from recur.errors import InputError
 from sklearn.preprocessing import StandardScaler
-
-from shared.errors import InputError
 
 Part = Literal["train", "validation", "test"]
 

@@ -28,6 +28,10 @@ from typing import Any
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow is imported
 
 import tyro
+from recur import fitting, loading
+from recur.config import checked
+from recur.errors import InputError
+from recur.runs import open_run, write_json
 
 from apps.stock_forecasting.application import APPLICATION
 from apps.stock_forecasting.config import StockConfig
@@ -35,10 +39,6 @@ from apps.stock_forecasting.tables import read_matrix
 from benchmarks.exchange_rate_forecasts import write_both_ways
 from benchmarks.exchange_rate_measures import measure
 from benchmarks.exchange_rate_protocols import HORIZONS, WINDOW, WINDOWS
-from shared import fitting, loading
-from shared.config import checked
-from shared.errors import InputError
-from shared.runs import open_run, write_json
 
 FILE = "exchange_rate/exchange_rate.txt.gz"
 PUBLISHED_RSE = {

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 from matplotlib.colors import LogNorm
+from recur.plots import plt, save_figure
 
 from benchmarks.memory_tasks import Task
-from shared.plots import plt, save_figure
 
 # The range of colours of the gradient, relative to that of the last step.
 WEAKEST, STRONGEST = 1e-8, 1e1

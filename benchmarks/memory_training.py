@@ -10,10 +10,10 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
+from recur.layers.builders import recurrent_layer
+from recur.layers.initializers import BlockIdentity, ChronoBias
 
 from benchmarks.memory_tasks import Task
-from shared.layers.builders import recurrent_layer
-from shared.layers.initializers import BlockIdentity, ChronoBias
 
 EVALUATION_BATCH = 100
 
@@ -24,7 +24,7 @@ class Cell:
 
     Attributes:
         title: As tables and plots call it.
-        layer: A name of `shared.layers.builders.CELLS`.
+        layer: A name of `recur.layers.builders.CELLS`.
         units: Of the layer; chosen so that all but GRU have about 17,000 parameters.
         learning_rate: Of Adam (Kingma & Ba 2015).
         options: From units and the steps to remember to further arguments of the layer.

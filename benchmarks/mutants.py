@@ -26,16 +26,16 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 TESTS = {
-    "shared/layers/sequence_loop.py": ["tests/shared/layers/test_recurrent.py"],
-    "shared/layers/recurrences.py": ["tests/shared/layers/test_recurrent.py"],
-    "shared/gradients/clipping.py": ["tests/shared/gradients/test_clipping.py"],
-    "shared/gradients/diagnosis.py": ["tests/shared/gradients/test_diagnosis.py"],
-    "shared/decoding/beam_search.py": ["tests/shared/decoding/test_beam_search.py"],
-    "shared/decoding/samplers.py": ["tests/shared/decoding/test_samplers.py"],
-    "shared/runs.py": ["tests/shared/test_runs.py"],
+    "shared/recur/layers/sequence_loop.py": ["tests/shared/recur/layers/test_recurrent.py"],
+    "shared/recur/layers/recurrences.py": ["tests/shared/recur/layers/test_recurrent.py"],
+    "shared/recur/gradients/clipping.py": ["tests/shared/recur/gradients/test_clipping.py"],
+    "shared/recur/gradients/diagnosis.py": ["tests/shared/recur/gradients/test_diagnosis.py"],
+    "shared/recur/decoding/beam_search.py": ["tests/shared/recur/decoding/test_beam_search.py"],
+    "shared/recur/decoding/samplers.py": ["tests/shared/recur/decoding/test_samplers.py"],
+    "shared/recur/runs.py": ["tests/shared/recur/test_runs.py"],
     "apps/stock_forecasting/rules.py": ["tests/apps/stock_forecasting/test_prices.py"],
     "apps/stock_forecasting/conformal.py": ["tests/apps/stock_forecasting/test_conformal.py"],
-    "shared/serving/server/json_requests.py": ["tests/shared/serving/server/test_json_requests.py"],
+    "shared/recur/serving/server/json_requests.py": ["tests/shared/recur/serving/server/test_json_requests.py"],
 }
 GUARD_SECONDS, GUARD_FACTOR = 120.0, 10.0
 
@@ -179,7 +179,7 @@ def run_worker(checkout: Path, jobs: list[dict[str, Any]]) -> None:
         copy_of(checkout, Path(folder))
         os.chdir(folder)
         sys.path[:0] = [folder]
-        for name in [name for name in sys.modules if name.split(".")[0] in ("benchmarks", "apps", "shared", "tests")]:
+        for name in [name for name in sys.modules if name.split(".")[0] in ("benchmarks", "apps", "recur", "tests")]:
             del sys.modules[name]
         times: dict[str, float] = {}
         for job in jobs:

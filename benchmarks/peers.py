@@ -7,8 +7,7 @@ from collections.abc import Callable
 import keras
 import numpy as np
 import tensorflow as tf
-
-from shared.layers import recurrent
+from recur.layers import recurrent
 
 OUTPUTS = 64
 GATES = {"LSTM": 4, "GRU": 3, "SimpleRNN": 1}

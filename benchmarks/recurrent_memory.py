@@ -33,7 +33,7 @@ def main(batch: int = 32, length: int = 500, units: int = 256, turns: int = 3, m
         return
     print(f"| batch {batch}, length {length}, units {units}; MB | " + " | ".join(WAYS) + " |\n|---|---|---|")
     for layer in ("LSTM", "GRU"):
-        for name, module in (("ours", "shared.layers.recurrent"), ("Keras", "keras.layers")):
+        for name, module in (("ours", "recur.layers.recurrent"), ("Keras", "keras.layers")):
             found = []
             for environment in WAYS.values():
                 sizes = [_in_process(f"{module}.{layer}", batch, length, units, environment) for _ in range(turns)]

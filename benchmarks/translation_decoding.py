@@ -20,13 +20,13 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np
 import tensorflow as tf
 import tyro
+from recur import loading
+from recur.runs import open_run
+from recur.subwords import BEGIN, END
+from recur.text import PADDING
 
 from apps.translation.application import APPLICATION
 from apps.translation.serving import Translator, longest_translation
-from shared import loading
-from shared.runs import open_run
-from shared.subwords import BEGIN, END
-from shared.text import PADDING
 
 
 @dataclasses.dataclass(frozen=True)

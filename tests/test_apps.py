@@ -12,12 +12,13 @@ import textwrap
 from pathlib import Path
 
 import pytest
+from recur.application import Application
+from recur.config import TrainingConfig, checked
+from recur.errors import InputError
+from recur.runs import create_run
 
 import apps
-from shared.application import Application
-from shared.config import TrainingConfig, checked
-from shared.errors import InputError
-from shared.runs import create_run
+from tests.checkout import ROOT
 
 APPLICATIONS = apps.applications()
 
@@ -190,7 +191,7 @@ def test_help_and_bad_usage_are_answered_without_loading_tensorflow(tmp_path):
         import contextlib, io, sys
         from apps.__main__ import main as all_applications
         from apps.text_generation.application import APPLICATION
-        from shared.cli import main
+        from recur.cli import main
 
         commands = ("train", "evaluate", "predict", "export")
         answers = [all_applications([*words]) for words in ((), ("--help",), ("runs", "--help"), ("runs",))]
@@ -203,7 +204,7 @@ def test_help_and_bad_usage_are_answered_without_loading_tensorflow(tmp_path):
     finished = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(script)],
         cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
         timeout=1800,
@@ -219,7 +220,7 @@ def test_a_reader_that_has_seen_enough_is_no_error(module):
         [sys.executable, "-m", module, "--help"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        cwd=Path(__file__).parents[1],
+        cwd=ROOT,
     )
     process.stdout.close()
     assert (process.wait(timeout=1800), process.stderr.read()) == (0, b"")

@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
-
-from shared.errors import InputError
+from recur.errors import InputError
 
 
 def records(inputs: Sequence[str], outputs: Mapping[str, np.ndarray]) -> list[dict[str, Any]]:

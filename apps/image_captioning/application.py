@@ -1,4 +1,4 @@
-"""Image captioning as the shared contract has it."""
+"""Image captioning as the contract has it."""
 
 import dataclasses
 import functools
@@ -6,19 +6,20 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from recur import application, runs
+from recur.application import Batching, Datasets, Evaluation, Headline, Shapes, Stage, Trained
+from recur.errors import InputError
+
 from apps.image_captioning.config import PRESETS, AnswerOptions, CaptioningConfig
-from shared import application, runs
-from shared.application import Batching, Datasets, Evaluation, Headline, Shapes, Stage, Trained
-from shared.errors import InputError
 
 if TYPE_CHECKING:
     import keras
     import numpy as np
+    from recur.runs import Run
 
     from apps.image_captioning.assets import CaptioningAssets
     from apps.image_captioning.pictures import Album
     from apps.image_captioning.serving import Captioner
-    from shared.runs import Run
 
 SPLIT_SEED = 0  # not the run's: runs with different seeds are then measured on the same images
 
@@ -49,11 +50,12 @@ class ImageCaptioning(application.Application[CaptioningConfig, "Album", "Captio
 
     def read(self, source: str, config: CaptioningConfig) -> "Album":
         """Reads images with captions, holds out what parts the data does not have, and decodes every image once."""
+        from recur.loading import note
+
         from apps.image_captioning.data import read_corpus
         from apps.image_captioning.encoders import encoder
         from apps.image_captioning.photographs import Columns
         from apps.image_captioning.pictures import checked_album
-        from shared.loading import note
 
         encoder(config.encoder)  # an unknown one is refused before all images are read
         if config.trained_blocks and config.encoder != "efficientnet_lite0":
@@ -69,10 +71,11 @@ class ImageCaptioning(application.Application[CaptioningConfig, "Album", "Captio
 
     def fit_assets(self, corpus: "Album", config: CaptioningConfig) -> "CaptioningAssets":
         """The words of the train captions, or of the run to begin with."""
+        from recur.loading import note, read_assets
+
         from apps.image_captioning.assets import CaptioningAssets
         from apps.image_captioning.batches import encoded
         from apps.image_captioning.captions import CaptionVocabulary
-        from shared.loading import note, read_assets
 
         texts = (text for each in corpus.train.captions for text in each)
         if config.pretrained:
@@ -150,9 +153,9 @@ class ImageCaptioning(application.Application[CaptioningConfig, "Album", "Captio
     def begin(self, model: "keras.Model", config: CaptioningConfig, run: "Run") -> None:
         """Gives the encoder the weights that it learnt on ImageNet, or all layers those of the training before."""
         import keras
+        from recur.loading import load
 
         from apps.image_captioning.refinement import FIRST_STAGE
-        from shared.loading import load
 
         if config.pretrained:
             model.set_weights(load(self, runs.open_run(self.name, config.pretrained)).model.get_weights())
@@ -163,7 +166,7 @@ class ImageCaptioning(application.Application[CaptioningConfig, "Album", "Captio
 
     def _check_pretrained(self, config: CaptioningConfig) -> None:
         """Refuses a run to begin with whose model is another."""
-        from shared.loading import run_config
+        from recur.loading import run_config
 
         pretrained = run_config(self, config.pretrained)
         for name in ("encoder", "attention", "cell", "embedding_units", "units", "layers"):
@@ -189,9 +192,10 @@ class ImageCaptioning(application.Application[CaptioningConfig, "Album", "Captio
 
     def _features(self, corpus: "Album", config: CaptioningConfig) -> "Sequence[np.ndarray]":
         """What the encoder to begin with sees in the images of train and of validation, computed once."""
+        from recur.loading import load
+
         from apps.image_captioning.encoders import encoder
         from apps.image_captioning.pictures import part_features
-        from shared.loading import load
 
         if config.pretrained:
             looking = load(self, runs.open_run(self.name, config.pretrained)).model.encoder
@@ -201,7 +205,7 @@ class ImageCaptioning(application.Application[CaptioningConfig, "Album", "Captio
 
     def objective(self, config: CaptioningConfig) -> dict[str, Any]:
         """Smoothed cross-entropy; by word the cross-entropy in nats and the share of wrong guesses."""
-        from shared.metrics.cross_entropy import SmoothedCrossEntropy, token_metrics
+        from recur.metrics.cross_entropy import SmoothedCrossEntropy, token_metrics
 
         return {"loss": SmoothedCrossEntropy(config.label_smoothing), "metrics": token_metrics()}
 

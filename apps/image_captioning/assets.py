@@ -3,8 +3,9 @@
 import dataclasses
 from pathlib import Path
 
+from recur.runs import atomically
+
 from apps.image_captioning.captions import CaptionVocabulary
-from shared.runs import atomically
 
 WORDS_FILE = "words.txt"
 

@@ -6,9 +6,8 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 import tensorflow as tf
-
-from shared.subwords import BEGIN, END
-from shared.text import SPECIAL, WordVocabulary
+from recur.subwords import BEGIN, END
+from recur.text import SPECIAL, WordVocabulary
 
 MARKS = ("<begin>", "<end>")
 """In the order of their ids, `BEGIN` and `END`; no caption has such a word, since punctuation is dropped."""

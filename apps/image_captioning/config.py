@@ -5,9 +5,8 @@ from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import Field
-
-from shared.application import PresetName
-from shared.config import Count, Fraction, NonNegative, Positive, Size, TrainingConfig
+from recur.application import PresetName
+from recur.config import Count, Fraction, NonNegative, Positive, Size, TrainingConfig
 
 
 @dataclasses.dataclass(frozen=True)

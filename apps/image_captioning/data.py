@@ -5,12 +5,13 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 
+from recur import sources
+from recur.archives import NamedBytes
+from recur.errors import InputError
+from recur.splits import keyed_order
+
 from apps.image_captioning.captions import caption_words
 from apps.image_captioning.photographs import Columns, Found, read_photographs
-from shared import sources
-from shared.archives import NamedBytes
-from shared.errors import InputError
-from shared.splits import keyed_order
 
 PARTS = ("train", "validation", "test")
 BREAKS = re.compile(r"[\t\r\n]+")

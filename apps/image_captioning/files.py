@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from shared.errors import InputError
+from recur.errors import InputError
 
 MOST_BYTES = 300_000_000
 """Of a file: what the largest image takes in a BMP, and half as much again."""

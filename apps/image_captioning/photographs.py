@@ -5,10 +5,10 @@ import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
 
-from shared import sources
-from shared.archives import ARCHIVE, NamedBytes, list_files, readable
-from shared.errors import InputError, suggestion
-from shared.tables import parse_table
+from recur import sources
+from recur.archives import ARCHIVE, NamedBytes, list_files, readable
+from recur.errors import InputError, suggestion
+from recur.tables import parse_table
 
 IMAGE = re.compile(r"\.(jpe?g|png|gif|bmp|webp|tiff?)$", re.IGNORECASE)
 TABLE = re.compile(r"\.(csv|tsv)$", re.IGNORECASE)

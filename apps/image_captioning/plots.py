@@ -11,8 +11,7 @@ from apps.image_captioning.prediction import Looked
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
-
-from shared.plots import save_figure
+from recur.plots import save_figure
 
 MAPS, WORDS = 4, 11
 SHEET = 25

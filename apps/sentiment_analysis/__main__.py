@@ -2,7 +2,8 @@
 
 import sys
 
+from recur.cli import main
+
 from apps.sentiment_analysis.application import APPLICATION
-from shared.cli import main
 
 sys.exit(main(APPLICATION))

@@ -1,23 +1,23 @@
-"""Sentiment analysis as the shared contract has it."""
+"""Sentiment analysis as the contract has it."""
 
 import dataclasses
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from shared import application, runs
-from shared.application import Batching, Datasets, Evaluation, Headline, Shapes, Stage, Trained
-from shared.config import Count, Fraction, Positive, Size, TrainingConfig
-from shared.errors import InputError
+from recur import application, runs
+from recur.application import Batching, Datasets, Evaluation, Headline, Shapes, Stage, Trained
+from recur.config import Count, Fraction, Positive, Size, TrainingConfig
+from recur.errors import InputError
 
 if TYPE_CHECKING:
     import keras
     import numpy as np
+    from recur.runs import Run
 
     from apps.sentiment_analysis.assets import SentimentAssets
     from apps.sentiment_analysis.data import Corpus
     from apps.sentiment_analysis.serving import SentimentAnalyser
-    from shared.runs import Run
 
 PRETRAINING = "pretraining"
 
@@ -153,9 +153,10 @@ class SentimentAnalysis(application.Application[SentimentConfig, "Corpus", "Sent
 
     def fit_assets(self, corpus: "Corpus", config: SentimentConfig) -> "SentimentAssets":
         """The vocabulary of the train part; with pre-training of the unlabelled reviews too."""
+        from recur.text import WordVocabulary, count_words
+
         from apps.sentiment_analysis.assets import SentimentAssets, read_vocabulary
         from apps.sentiment_analysis.subwords import ReviewSubwords
-        from shared.text import WordVocabulary, count_words
 
         if config.pretrained:
             pretrained = runs.open_run(self.name, config.pretrained)
@@ -293,8 +294,9 @@ class SentimentAnalysis(application.Application[SentimentConfig, "Corpus", "Sent
         """With `--html`, the answers one by one, and when all are there the page."""
         if options.html is None:
             return None
+        from recur.answers import answers, ask_module
+
         from apps.sentiment_analysis.explanation import with_page
-        from shared.answers import answers, ask_module
 
         return with_page(answers(self, ask_module(module), inputs, options), options.html, self.show)
 

@@ -3,10 +3,11 @@
 import dataclasses
 from pathlib import Path
 
+from recur import runs
+from recur.subwords import SUBWORDS_FILE, SubwordTokenizer
+from recur.text import WordVocabulary
+
 from apps.sentiment_analysis.subwords import ReviewSubwords
-from shared import runs
-from shared.subwords import SUBWORDS_FILE, SubwordTokenizer
-from shared.text import WordVocabulary
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,19 +8,19 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 import tqdm
+from recur import sources
+from recur.caching import cached_arrays
+from recur.errors import InputError
+from recur.text import WordVocabulary
 from sklearn.model_selection import train_test_split
 
 from apps.sentiment_analysis.reviews import Rows, read_reviews
 from apps.sentiment_analysis.subwords import ReviewSubwords
-from shared import sources
-from shared.caching import cached_arrays
-from shared.errors import InputError
-from shared.text import WordVocabulary
 
 TEST_FRACTION = 0.2
 """Held out of a source that has no test part of its own."""
 ENCODING = "words-1"
-"""Name of what `shared.text` makes of a text; another one makes cached ids worthless."""
+"""Name of what `recur.text` makes of a text; another one makes cached ids worthless."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,12 +5,11 @@ from typing import Any
 import keras
 import tensorflow as tf
 from keras import ops
-
-from shared.layers.dropout_embedding import DropoutEmbedding
-from shared.layers.many_to_one import ManyToOne
-from shared.layers.networks import many_to_one
-from shared.layers.pooling import SequencePooling, pooling
-from shared.text import PADDING
+from recur.layers.dropout_embedding import DropoutEmbedding
+from recur.layers.many_to_one import ManyToOne
+from recur.layers.networks import many_to_one
+from recur.layers.pooling import SequencePooling, pooling
+from recur.text import PADDING
 
 Tensor = Any
 

@@ -8,11 +8,11 @@ import numpy as np
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
+from recur.metrics.calibration import expected_calibration_error, reliability
+from recur.metrics.intervals import wilson_interval
+from recur.plots import save_figure
 
 from apps.sentiment_analysis.baselines import readable
-from shared.metrics.calibration import expected_calibration_error, reliability
-from shared.metrics.intervals import wilson_interval
-from shared.plots import save_figure
 
 GROUPS = 10
 

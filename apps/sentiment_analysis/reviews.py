@@ -13,12 +13,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import tqdm
-
-from shared import sources
-from shared.archives import check_tar_end, readable
-from shared.caching import cached_arrays
-from shared.errors import InputError
-from shared.tables import parse_table
+from recur import sources
+from recur.archives import check_tar_end, readable
+from recur.caching import cached_arrays
+from recur.errors import InputError
+from recur.tables import parse_table
 
 Rows = list[tuple[bytes, str]]
 """Texts with the names of their classes."""

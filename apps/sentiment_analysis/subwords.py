@@ -5,16 +5,15 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 import tensorflow as tf
-
-from shared import sources
-from shared.subwords import SPACE, SubwordTokenizer
-from shared.text import normalise
+from recur import sources
+from recur.subwords import SPACE, SubwordTokenizer
+from recur.text import normalise
 
 LEARNT_FROM = 20_000  # reviews, at most: more make no better pieces and take minutes
 
 
 class ReviewSubwords(tf.Module):
-    """SentencePiece's subwords of texts as `shared.text.normalise` leaves them; what `WordVocabulary` is for words.
+    """SentencePiece's subwords of texts as `recur.text.normalise` leaves them; what `WordVocabulary` is for words.
 
     Args:
         tokenizer: Fitted on normalised texts.

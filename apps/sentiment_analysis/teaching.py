@@ -8,11 +8,11 @@ Sources:
 """
 
 import numpy as np
+from recur.caching import cached_arrays
+from recur.loading import note
 
 from apps.sentiment_analysis.baselines import fit_nbsvm, fit_tfidf
 from apps.sentiment_analysis.data import Corpus
-from shared.caching import cached_arrays
-from shared.loading import note
 
 TEACHERS = (fit_tfidf, fit_nbsvm)
 

@@ -1,23 +1,24 @@
-"""Stock forecasting as the shared contract has it."""
+"""Stock forecasting as the contract has it."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from recur import application
+from recur.application import Datasets, Evaluation, Headline, Shapes, Trained
+from recur.errors import InputError
+
 from apps.stock_forecasting.config import PRESETS, StockConfig
-from shared import application
-from shared.application import Datasets, Evaluation, Headline, Shapes, Trained
-from shared.errors import InputError
 
 if TYPE_CHECKING:
     import keras
     import numpy as np
+    from recur.runs import Run
 
     from apps.stock_forecasting.assets import StockAssets
     from apps.stock_forecasting.data import Corpus
     from apps.stock_forecasting.serving import StockForecaster
-    from shared.runs import Run
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,10 +60,11 @@ class StockForecasting(application.Application[StockConfig, "Corpus", "StockAsse
 
     def read(self, source: str, config: StockConfig) -> "Corpus":
         """Reads and checks prices, and divides them by time."""
+        from recur.loading import note
+
         from apps.stock_forecasting.batches import steps_per_pass
         from apps.stock_forecasting.data import read_corpus
         from apps.stock_forecasting.filtered_simulation import fewest_rows
-        from shared.loading import note
 
         if config.read > config.window:
             raise InputError(f"--read {config.read} rows are more than --window {config.window} has; lower it")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import tensorflow as tf
+from recur import runs
 from sklearn.preprocessing import StandardScaler
 
 from apps.stock_forecasting.batches import Series, seen_rows, windows_of
@@ -14,7 +15,6 @@ from apps.stock_forecasting.conformal import Scores
 from apps.stock_forecasting.data import Origins
 from apps.stock_forecasting.features import features_of
 from apps.stock_forecasting.metrics import LEVELS
-from shared import runs
 
 if TYPE_CHECKING:
     from apps.stock_forecasting.config import StockConfig

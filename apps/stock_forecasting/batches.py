@@ -9,6 +9,8 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 import tqdm
+from recur.application import Datasets
+from recur.errors import InputError
 
 from apps.stock_forecasting.config import reported_horizons
 from apps.stock_forecasting.data import Corpus, Origins
@@ -18,8 +20,6 @@ from apps.stock_forecasting.metrics import LEVELS
 from apps.stock_forecasting.model import PERCENT
 from apps.stock_forecasting.prices import Prices
 from apps.stock_forecasting.targets import targets
-from shared.application import Datasets
-from shared.errors import InputError
 
 if TYPE_CHECKING:
     from apps.stock_forecasting.config import StockConfig

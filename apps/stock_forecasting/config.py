@@ -5,9 +5,8 @@ from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import Field
-
-from shared.application import PresetName
-from shared.config import Fraction, NonNegative, Size, TrainingConfig
+from recur.application import PresetName
+from recur.config import Fraction, NonNegative, Size, TrainingConfig
 
 FEWEST_ROWS = 64
 HORIZONS = (1, 5, 10, 20)

@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from recur import sources
+from recur.application import Shapes
+from recur.caching import cache_folder
+from recur.errors import InputError
+from recur.runs import atomically
 
 from apps.stock_forecasting import coverage
 from apps.stock_forecasting.features import columns_of
 from apps.stock_forecasting.metrics import LEVELS
 from apps.stock_forecasting.prices import Prices, read_prices
-from shared import sources
-from shared.application import Shapes
-from shared.caching import cache_folder
-from shared.errors import InputError
-from shared.runs import atomically
 
 if TYPE_CHECKING:
     from apps.stock_forecasting.application import ForecastOptions

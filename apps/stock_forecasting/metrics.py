@@ -15,8 +15,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-
-from shared.metrics.intervals import wilson_interval
+from recur.metrics.intervals import wilson_interval
 
 LEVELS = (0.025, *(step / 20 for step in range(1, 20)), 0.975)
 """Every 5 %, and the ends of the 95 % interval; with them the 50 and 80 % intervals."""

@@ -3,6 +3,9 @@
 from typing import Any
 
 import numpy as np
+from recur.application import Evaluation, Trained
+from recur.errors import InputError
+from recur.runs import Run
 
 from apps.stock_forecasting import coverage, evaluation, plots
 from apps.stock_forecasting.backtest import Outcomes, at_reported, baseline_forecasts, forecast_all, outcomes
@@ -12,9 +15,6 @@ from apps.stock_forecasting.metrics import LEVELS
 from apps.stock_forecasting.model import PERCENT
 from apps.stock_forecasting.serving import StockForecaster
 from apps.stock_forecasting.verdict import verdict
-from shared.application import Evaluation, Trained
-from shared.errors import InputError
-from shared.runs import Run
 
 
 def evaluate(trained: Trained, corpus: Corpus, run: Run) -> Evaluation:

@@ -8,9 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-
-from shared import sources
-from shared.errors import InputError, suggestion
+from recur import sources
+from recur.errors import InputError, suggestion
 
 MISSING = {"", "null", "nan", "na", "n/a", "none", "-"}
 """Cells, in lower case, that say that there is no number."""

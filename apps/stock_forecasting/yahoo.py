@@ -4,8 +4,7 @@ import importlib
 from collections.abc import Iterator
 
 import pandas as pd
-
-from shared.errors import InputError
+from recur.errors import InputError
 
 PREFIX = "yahoo:"
 

@@ -1,4 +1,4 @@
-"""Text generation as the shared contract has it."""
+"""Text generation as the contract has it."""
 
 import dataclasses
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -6,19 +6,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
-
-from shared import application, runs
-from shared.application import Batching, Datasets, Evaluation, Headline, Shapes, Trained
-from shared.config import Count, Fraction, NonNegative, Size, TrainingConfig
-from shared.errors import InputError
+from recur import application, runs
+from recur.application import Batching, Datasets, Evaluation, Headline, Shapes, Trained
+from recur.config import Count, Fraction, NonNegative, Size, TrainingConfig
+from recur.errors import InputError
 
 if TYPE_CHECKING:
     import keras
     import numpy as np
+    from recur.runs import Run
 
     from apps.text_generation.data import Corpus, Vocabulary
     from apps.text_generation.serving import TextGenerator
-    from shared.runs import Run
 
 
 @dataclasses.dataclass(frozen=True)
@@ -125,8 +124,9 @@ class TextGeneration(application.Application[TextGenerationConfig, "Corpus", "Vo
 
     def datasets(self, corpus: "Corpus", assets: "Vocabulary", config: TextGenerationConfig) -> Datasets:
         """Batches of streams or windows."""
+        from recur import streams
+
         from apps.text_generation import data
-        from shared import streams
 
         train = assets.encode(corpus.train)
         shape = (config.batch_size, config.window, config.seed)

@@ -6,9 +6,8 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 import tensorflow as tf
-
-from shared import sources
-from shared.errors import InputError
+from recur import sources
+from recur.errors import InputError
 
 UNKNOWN = 0
 UNKNOWN_CHARACTER = "\ufffd"

@@ -4,8 +4,7 @@ from typing import Any
 
 import keras
 from keras import ops
-
-from shared.layers.builders import recurrent_stack
+from recur.layers.builders import recurrent_stack
 
 Tensor = Any
 

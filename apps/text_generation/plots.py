@@ -7,8 +7,7 @@ import numpy as np
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
-
-from shared.plots import save_figure
+from recur.plots import save_figure
 
 COLUMNS = 80
 

@@ -1,4 +1,4 @@
-"""Translation as the shared contract has it."""
+"""Translation as the contract has it."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -6,20 +6,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
-
-from shared import application
-from shared.application import Batching, Datasets, Evaluation, Headline, Shapes, Trained
-from shared.config import Fraction, NonNegative, Size, TrainingConfig
-from shared.errors import InputError
+from recur import application
+from recur.application import Batching, Datasets, Evaluation, Headline, Shapes, Trained
+from recur.config import Fraction, NonNegative, Size, TrainingConfig
+from recur.errors import InputError
 
 if TYPE_CHECKING:
     import keras
     import numpy as np
+    from recur.runs import Run
 
     from apps.translation.assets import TranslationAssets
     from apps.translation.data import Corpus
     from apps.translation.serving import Translator
-    from shared.runs import Run
 
 SPLIT_SEED = 0  # not the run's: runs with different seeds then make an ensemble
 
@@ -134,8 +133,9 @@ class Translation(application.Application[TranslationConfig, "Corpus", "Translat
 
     def read(self, source: str, config: TranslationConfig) -> "Corpus":
         """Reads pairs of sentences, and holds out what parts the data does not have."""
+        from recur.loading import note
+
         from apps.translation.data import read_corpus
-        from shared.loading import note
 
         corpus = read_corpus(
             source,
@@ -152,10 +152,11 @@ class Translation(application.Application[TranslationConfig, "Corpus", "Translat
 
     def fit_assets(self, corpus: "Corpus", config: TranslationConfig) -> "TranslationAssets":
         """Subwords of both sides of the train part."""
+        from recur.loading import note
+        from recur.subwords import SubwordTokenizer
+
         from apps.translation.assets import TranslationAssets
         from apps.translation.batches import encoded, short_enough
-        from shared.loading import note
-        from shared.subwords import SubwordTokenizer
 
         texts = [*corpus.train.sources, *corpus.train.targets]
         assets = TranslationAssets(SubwordTokenizer.fit(texts, config.vocabulary_size, config.subwords))
@@ -212,7 +213,7 @@ class Translation(application.Application[TranslationConfig, "Corpus", "Translat
 
     def objective(self, config: TranslationConfig) -> dict[str, Any]:
         """Smoothed cross-entropy; by token the cross-entropy in nats and the share of wrong guesses."""
-        from shared.metrics.cross_entropy import SmoothedCrossEntropy, token_metrics
+        from recur.metrics.cross_entropy import SmoothedCrossEntropy, token_metrics
 
         return {"loss": SmoothedCrossEntropy(config.label_smoothing), "metrics": token_metrics()}
 

@@ -3,7 +3,7 @@
 import dataclasses
 from pathlib import Path
 
-from shared.subwords import SubwordTokenizer
+from recur.subwords import SubwordTokenizer
 
 
 @dataclasses.dataclass(frozen=True)

@@ -4,10 +4,11 @@ import dataclasses
 import math
 import re
 
+from recur import sources
+from recur.errors import InputError
+from recur.splits import keyed_order
+
 from apps.translation.pairs import Rows, read_pairs
-from shared import sources
-from shared.errors import InputError
-from shared.splits import keyed_order
 
 BREAKS = re.compile(r"[\t\r\n]+")
 """What would begin another cell or line when a sentence is written out."""

@@ -6,12 +6,11 @@ from typing import Any
 import keras
 import tensorflow as tf
 from keras import ops
-
-from shared.layers.builders import attention_decoder, recurrent_encoder
-from shared.layers.dropout_embedding import DropoutEmbedding
-from shared.layers.encoder_decoder import EncoderDecoder
-from shared.layers.memory_attention import ProjectedMemory
-from shared.text import PADDING
+from recur.layers.builders import attention_decoder, recurrent_encoder
+from recur.layers.dropout_embedding import DropoutEmbedding
+from recur.layers.encoder_decoder import EncoderDecoder
+from recur.layers.memory_attention import ProjectedMemory
+from recur.text import PADDING
 
 Tensor = Any
 

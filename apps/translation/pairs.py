@@ -5,9 +5,10 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from recur import sources
+from recur.errors import InputError, suggestion
+
 from apps.translation.verses import read_verses
-from shared import sources
-from shared.errors import InputError, suggestion
 
 Rows = list[tuple[str, str]]
 """Sentences with their translations."""

@@ -10,9 +10,8 @@ import numpy as np
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
-
-from shared.plots import save_figure
-from shared.subwords import SPACE
+from recur.plots import save_figure
+from recur.subwords import SPACE
 
 MAPS, TOKENS, LETTERS = 4, 40, 18
 CONTINUED = "·"

@@ -4,8 +4,8 @@ import contextlib
 import re
 import sqlite3
 
-from shared import sources
-from shared.errors import InputError
+from recur import sources
+from recur.errors import InputError
 
 BIBLES = {"en": "3", "fr": "l"}
 """Their versions: the Bible in Basic English (1949) and Louis Segond's (1910)."""

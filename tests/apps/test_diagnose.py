@@ -3,9 +3,8 @@
 import json
 
 import pytest
-
-from shared.gradients.records import COLUMNS, Record, RecordFile
-from shared.runs import create_run
+from recur.gradients.records import COLUMNS, Record, RecordFile
+from recur.runs import create_run
 
 HEALTHY = [Record(step, "dense", "kernel", "update_ratio", None, 1e-3) for step in range(1, 202, 20)]
 SLOW = [record._replace(value=1e-6) for record in HEALTHY]

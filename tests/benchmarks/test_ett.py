@@ -5,6 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import tensorflow as tf
+from recur.errors import InputError
 
 from benchmarks import ett_data
 from benchmarks.ett import CASES, Arguments, competitors, main, table
@@ -12,7 +13,6 @@ from benchmarks.ett_dlinear import DLinear, moving_average
 from benchmarks.ett_published import PUBLISHED
 from benchmarks.ett_recurrent import SegmentForecaster
 from benchmarks.ett_training import Settings, dataset, forecast, train
-from shared.errors import InputError
 
 pytestmark = pytest.mark.slow
 

@@ -7,7 +7,7 @@ import pytest
 
 from benchmarks.closed_loop import closed_loop, percentiles, typical_request
 from benchmarks.serving_load import Arguments, limits, measure, table, wait_available, with_shares
-from tests.shared.serving.tiny_server import TinyServer
+from tests.shared.recur.serving.tiny_server import TinyServer
 
 pytestmark = pytest.mark.slow
 

@@ -1,17 +1,16 @@
 """The files for Docker Compose, Kubernetes and KServe are valid, and agree with one another and with the exports."""
 
-from pathlib import Path
-
 import compose_pydantic
 import kubernetes_validate
 import pydantic
 import pytest
 import yaml
+from recur.serving.server_config import BATCHING_PARAMETERS, MODELS_CONFIG, SERVER_FOLDER
 
 import apps
-from shared.serving.server_config import BATCHING_PARAMETERS, MODELS_CONFIG, SERVER_FOLDER
+from tests.checkout import ROOT
 
-DEPLOY = Path(__file__).parents[2] / "deploy"
+DEPLOY = ROOT / "deploy"
 VERSIONS = ("1.30", "1.37")  # of Kubernetes: the oldest that is meant, and the newest that the package knows
 RESOURCES = [
     resource

@@ -8,8 +8,7 @@ from pathlib import Path
 import numpy as np
 import PIL.Image
 import pytest
-
-from shared.runs import Run
+from recur.runs import Run
 
 pytestmark = pytest.mark.slow
 

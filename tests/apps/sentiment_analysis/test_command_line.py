@@ -7,8 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
-from shared.runs import Run
+from recur.runs import Run
 
 pytestmark = pytest.mark.slow
 
@@ -50,7 +49,7 @@ def test_evaluate_measures_beside_linear_models(sentiment_analysis, tiny_sentime
 def test_stopped_between_and_within_stages_equals_never_stopped(
     sentiment_analysis, tiny_reviews, tiny_flags, tiny_sentiment_run, monkeypatch
 ):
-    from shared import training
+    from recur import training
 
     save = training.Trainer.save_checkpoint
 

@@ -6,14 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
+from recur import commands, loading
+from recur.metrics.calibration import with_temperature
+from recur.runs import Run
+from recur.serving.native import NativeSavedModel, must_compile_functions, operations
 
 from apps.sentiment_analysis.application import APPLICATION
 from apps.sentiment_analysis.prediction import logits
-from shared import commands, loading
-from shared.metrics.calibration import with_temperature
-from shared.runs import Run
-from shared.serving.native import NativeSavedModel, must_compile_functions, operations
-from tests.shared.serving.asking import assert_asked_as_predicted
+from tests.shared.recur.serving.asking import assert_asked_as_predicted
 
 pytestmark = pytest.mark.slow
 

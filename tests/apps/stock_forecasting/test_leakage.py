@@ -7,16 +7,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from recur import fitting, loading
+from recur.application import Trained
+from recur.config import checked
+from recur.runs import open_run
 
 from apps.stock_forecasting import assets, backtest, batches, calibration
 from apps.stock_forecasting.application import APPLICATION
 from apps.stock_forecasting.config import StockConfig
 from apps.stock_forecasting.data import Corpus
 from apps.stock_forecasting.serving import StockForecaster
-from shared import fitting, loading
-from shared.application import Trained
-from shared.config import checked
-from shared.runs import open_run
 
 pytestmark = pytest.mark.slow
 

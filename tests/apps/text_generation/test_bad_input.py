@@ -12,9 +12,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from recur import sources
 
 from apps.text_generation.application import APPLICATION
-from shared import sources
+from tests.checkout import ROOT
 
 pytestmark = pytest.mark.slow
 
@@ -170,7 +171,7 @@ class TestTrain:
         finished = subprocess.run(
             [sys.executable, "-m", "apps.text_generation", "train", "--data", "empty.txt"],
             cwd=tmp_path,
-            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])},
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
             capture_output=True,
             timeout=300,
         )
@@ -354,7 +355,7 @@ class TestPredict:
 
 
 def test_settings_are_refused_before_anything_is_loaded(text_generation, monkeypatch):
-    monkeypatch.setattr("shared.cli.import_late", None)
+    monkeypatch.setattr("recur.cli.import_late", None)
     assert "--units" in text_generation.refused("train", "--units", "0")
     assert "--top-p" in text_generation.refused("predict", "run", "--top-p", "0")
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from apps.text_generation.application import APPLICATION, TextGenerationConfig
+from tests.checkout import ROOT
 from tests.conftest import grammar_text
 
 pytestmark = pytest.mark.slow
@@ -153,7 +154,7 @@ def test_a_process_reads_lines_and_prints_json_alone(tiny_run, tmp_path):
     finished = subprocess.run(
         [sys.executable, "-m", "apps.text_generation", "predict", str(tiny_run), "--json", *LENGTH],
         cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])},
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
         input=b"one\r\n\xff\n\nlast",
         capture_output=True,
         timeout=300,

@@ -6,16 +6,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
+from recur import commands, loading
+from recur.answers import answers, ask_module
+from recur.runs import Run
+from recur.serving.native import NativeSavedModel, must_compile_functions, operations
 from tensorflow_serving.apis import prediction_log_pb2
 
 from apps.text_generation.application import APPLICATION, SamplingOptions
 from apps.text_generation.requests import sample_request
 from apps.text_generation.serving import TextGenerator
-from shared import commands, loading
-from shared.answers import answers, ask_module
-from shared.runs import Run
-from shared.serving.native import NativeSavedModel, must_compile_functions, operations
-from tests.shared.serving.asking import assert_asked_as_predicted
+from tests.shared.recur.serving.asking import assert_asked_as_predicted
 
 pytestmark = pytest.mark.slow
 

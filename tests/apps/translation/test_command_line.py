@@ -8,9 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
-from shared.runs import Run
-from shared.subwords import SubwordTokenizer
+from recur.runs import Run
+from recur.subwords import SubwordTokenizer
 
 pytestmark = pytest.mark.slow
 

@@ -6,17 +6,17 @@ import json
 import numpy as np
 import pytest
 import tensorflow as tf
+from recur import commands, loading
+from recur.application import Trained
+from recur.runs import Run
+from recur.serving.native import NativeSavedModel, must_compile_functions, operations
+from recur.subwords import END
 
 from apps.translation import serving
 from apps.translation.application import APPLICATION
 from apps.translation.prediction import attended, translate_all
 from apps.translation.serving import Translator, longest_translation
-from shared import commands, loading
-from shared.application import Trained
-from shared.runs import Run
-from shared.serving.native import NativeSavedModel, must_compile_functions, operations
-from shared.subwords import END
-from tests.shared.serving.asking import assert_asked_as_predicted
+from tests.shared.recur.serving.asking import assert_asked_as_predicted
 
 pytestmark = pytest.mark.slow
 

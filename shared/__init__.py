@@ -1,1 +1,0 @@
-"""What the applications share: data sources, layers, training, decoding, metrics and serving."""

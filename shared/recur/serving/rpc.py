@@ -1,0 +1,118 @@
+"""TensorFlow Serving's gRPC interface, asked by its official stubs."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import grpc
+import numpy as np
+
+from recur.application import Shapes
+from recur.errors import InputError
+from recur.serving.endpoint import Endpoint, ServerError
+from recur.serving.retrying import Unavailable
+from recur.serving.stubs import stubs
+from recur.serving.tensor_protos import fill_tensor_proto, from_tensor_proto
+
+_OPTIONS = (
+    ("grpc.max_send_message_length", -1),
+    ("grpc.max_receive_message_length", -1),
+    # The client waits as long as it means to: the channel should not wait longer before it connects again.
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 1000),
+)
+_WRONG = {
+    grpc.StatusCode.INVALID_ARGUMENT,
+    grpc.StatusCode.NOT_FOUND,
+    grpc.StatusCode.FAILED_PRECONDITION,
+    grpc.StatusCode.OUT_OF_RANGE,
+}
+_TOO_LARGE = "larger than"  # in the details where RESOURCE_EXHAUSTED is not for want of threads or of time in a queue
+
+
+class GrpcProtocol:
+    """Asks a model by `PredictionService.Predict`. Threads may share it.
+
+    Args:
+        endpoint: The model.
+    """
+
+    def __init__(self, endpoint: Endpoint):
+        self._endpoint = endpoint
+        self._channel = grpc.insecure_channel(endpoint.authority, options=_OPTIONS)
+        self._stub = stubs().service.PredictionServiceStub(self._channel)
+
+    def predict(self, signature: str, inputs: Mapping[str, np.ndarray], timeout: float) -> dict[str, np.ndarray]:
+        """Asks once.
+
+        Args:
+            signature: Its name.
+            inputs: Arrays by name.
+            timeout: Seconds.
+
+        Returns:
+            Arrays by name; strings are `bytes` objects.
+
+        Raises:
+            Unavailable: No server is there, or it has too much to do.
+            InputError: There is no such model, the server calls the request wrong, or the time has passed.
+            ServerError: The server failed.
+        """
+        request = stubs().predict.PredictRequest()
+        self._name_model(request.model_spec)
+        request.model_spec.signature_name = signature
+        for name, array in inputs.items():
+            fill_tensor_proto(request.inputs[name], array)
+        try:
+            answer = self._stub.Predict(request, timeout=timeout)
+        except grpc.RpcError as error:
+            raise self._explained(error) from None
+        try:
+            return {name: from_tensor_proto(tensor) for name, tensor in answer.outputs.items()}
+        except ValueError as error:
+            raise ServerError(f"{self._endpoint.server} answers with no tensor: {error}") from None
+
+    def shapes(self, timeout: float) -> Shapes:
+        """What each signature takes; raises as `predict` does."""
+        request = stubs().metadata.GetModelMetadataRequest(metadata_field=["signature_def"])
+        self._name_model(request.model_spec)
+        try:
+            answer = self._stub.GetModelMetadata(request, timeout=timeout)
+        except grpc.RpcError as error:
+            raise self._explained(error) from None
+        signatures = stubs().metadata.SignatureDefMap()
+        if not answer.metadata["signature_def"].Unpack(signatures):
+            raise ServerError(f"{self._endpoint.server} does not say what {self._endpoint.model} takes")
+        return {
+            name: {key: _shape(info.tensor_shape) for key, info in signature.inputs.items()}
+            for name, signature in signatures.signature_def.items()
+            if not name.startswith("__saved_model")
+        }
+
+    def _name_model(self, spec: Any) -> None:
+        spec.name = self._endpoint.model
+        if self._endpoint.version is not None:
+            spec.version.value = self._endpoint.version
+        elif self._endpoint.label is not None:
+            spec.version_label = self._endpoint.label
+
+    def close(self) -> None:
+        """Closes the channel."""
+        self._channel.close()
+
+    def _explained(self, error: grpc.RpcError) -> Exception:
+        server, code = self._endpoint.server, error.code()
+        reason = f"{code.name}: {(error.details() or '').strip()}"
+        exhausted = code == grpc.StatusCode.RESOURCE_EXHAUSTED
+        too_large = exhausted and _TOO_LARGE in (error.details() or "")
+        if code == grpc.StatusCode.UNAVAILABLE or (exhausted and not too_large):
+            return Unavailable(f"{server} is not there or busy ({reason})")
+        if code == grpc.StatusCode.DEADLINE_EXCEEDED:
+            return InputError(f"{server} has not answered in time; raise --deadline, or ask for less")
+        if code in _WRONG or too_large:
+            return InputError(f"{server} refuses the request for {self._endpoint.model} ({reason})")
+        return ServerError(f"{server} failed ({reason})")
+
+
+def _shape(shape: Any) -> tuple[int | None, ...]:
+    return tuple(None if dim.size < 0 else dim.size for dim in shape.dim)
