@@ -7,9 +7,10 @@ import pkgutil
 from collections.abc import Sequence
 from typing import Any
 
-from recur.application import Application
 from recur.errors import InputError, suggestion
+from recur.training.task import Application
 
+os.environ.setdefault("MPLBACKEND", "agg")  # pictures go to files
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow is first imported: its start-up notes are noise
 
 

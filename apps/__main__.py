@@ -10,12 +10,12 @@ from typing import Annotated, Literal
 
 import tyro
 from pydantic import Field
-from recur.cli import guarded, import_late
-from recur.config import Positive, Size, checked
-from recur.errors import InputError
-from recur.usage import first_word, parse
 
 import apps
+from recur.cli.application import guarded, import_late
+from recur.cli.usage import first_word, parse
+from recur.errors import InputError
+from recur.training.config import Positive, Size, checked
 
 PROGRAM = "python -m apps"
 Port = Annotated[int, Field(ge=0, lt=1 << 16)]
@@ -184,29 +184,29 @@ def _dispatch(words: list[str]) -> None:
     command = parse(COMMANDS[name], words[1:], f"{PROGRAM} {name}")
     if isinstance(command, Demo):
         chosen = apps.choose(command.only)
-        import_late("recur.demo").demo(chosen, command.to, checked(command).processes)
+        import_late("recur.cli.demo").demo(chosen, command.to, checked(command).processes)
     elif isinstance(command, ExportAll):
         chosen = apps.choose(command.names)
         if command.batch_threads is not None and command.batch_threads < 1:
             raise InputError(f"--batch-threads should be at least 1, not {command.batch_threads}")
-        import_late("recur.serving.export_all").export_all(chosen, command.to, command.base, command.batch_threads)
+        import_late("recur.cli.export_all").export_all(chosen, command.to, command.base, command.batch_threads)
     elif isinstance(command, Inspect):
         import_late("recur.serving.inspection").inspect_model(command.saved_model, as_json=command.json)
     elif isinstance(command, Edge):
         write_edge = import_late("recur.serving.edge").write_edge
         write_edge(command.saved_model, command.to, command.form, command.signature, command.rows, command.json)
     elif isinstance(command, Diagnose):
-        diagnosis = import_late("recur.diagnose")
+        diagnosis = import_late("recur.cli.diagnose")
         diagnosis.show_diagnosis(diagnosis.find_run(applications, command.run), as_json=command.json)
     elif isinstance(command, Serve):
         _serve(checked(command))
     else:
         chosen = apps.choose([command.name] if command.name else [])
-        import_late("recur.overview").show_runs(chosen, as_json=command.json)
+        import_late("recur.cli.overview").show_runs(chosen, as_json=command.json)
 
 
 def _serve(command: Serve) -> None:
-    settings = import_late("recur.serving.server.development_server").ServerSettings(
+    settings = import_late("tfserving_dev.development_server").ServerSettings(
         models=command.models,
         host=command.host,
         rest_port=command.rest_port,
@@ -221,7 +221,7 @@ def _serve(command: Serve) -> None:
         request_seconds=command.request_seconds,
         drain_seconds=command.drain_seconds,
     )
-    import_late("recur.serving.server.serve").serve(settings, command.server, command.image)
+    import_late("tfserving_dev.serve").serve(settings, command.server, command.image)
 
 
 if __name__ == "__main__":

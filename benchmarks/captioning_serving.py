@@ -26,16 +26,16 @@ import numpy as np
 import tensorflow as tf
 import tqdm
 import tyro
-from recur import loading
-from recur.application import Trained
-from recur.errors import InputError
-from recur.runs import open_run
-from recur.serving.export import export_run
-from recur.serving.native import NativeSavedModel
 
 from apps.image_captioning.application import APPLICATION
 from apps.image_captioning.images import decode_what_can_be
 from apps.image_captioning.prediction import caption_all
+from recur.errors import InputError
+from recur.serving.export import export_run
+from recur.serving.native import NativeSavedModel
+from recur.training import loading
+from recur.training.runs import open_run
+from recur.training.task import Trained
 
 BATCHES = (1, 16)
 PARTS = ("decoding", "decoding and encoding", "all")

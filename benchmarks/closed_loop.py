@@ -21,11 +21,11 @@ from typing import Any
 
 import numpy as np
 import tyro
-from recur.answers import Asked, ask_saved_model
-from recur.application import Application, Shapes
-from recur.serving.client import connect
 
 import apps
+from recur.serving.answers import Asked, ask_saved_model
+from recur.serving.client import connect
+from recur.training.task import Application, Shapes
 
 DEADLINE = 120.0
 """Seconds for an answer; for so long the client also asks again where the server has no room, which is waiting too."""

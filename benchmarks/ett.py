@@ -31,14 +31,14 @@ import keras
 import numpy as np
 import tqdm
 import tyro
-from recur.errors import InputError
-from recur.runs import write_json
 
 from benchmarks import ett_data
 from benchmarks.ett_dlinear import DLinear
 from benchmarks.ett_published import PUBLISHED
 from benchmarks.ett_recurrent import SegmentForecaster
 from benchmarks.ett_training import Settings, train
+from recur.errors import InputError
+from recur.files import write_json
 
 HORIZONS = (24, 48, 168, 336, 720)
 CASES = tuple((kind, horizon) for kind in ett_data.COLUMNS for horizon in HORIZONS)

@@ -12,8 +12,9 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 from numpy.lib.stride_tricks import sliding_window_view
-from recur.errors import InputError
 from sklearn.preprocessing import StandardScaler
+
+from recur.errors import InputError
 
 Part = Literal["train", "validation", "test"]
 

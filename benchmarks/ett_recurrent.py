@@ -4,6 +4,7 @@ from typing import Any
 
 import keras
 import tensorflow as tf
+
 from recur.layers.builders import recurrent_stack
 
 Tensor = Any

@@ -7,11 +7,11 @@ from collections.abc import Callable
 import keras
 import numpy as np
 import tensorflow as tf
-from recur.callbacks import GradientClipping
-from recur.config import TrainingConfig
-from recur.optimization import build_optimizer
 
 from benchmarks.ett_data import Part, errors, first_targets, targets_of
+from recur.callbacks import GradientClipping
+from recur.training.config import TrainingConfig
+from recur.training.optimization import build_optimizer
 
 EVALUATION_BATCH = 1024
 

@@ -28,10 +28,6 @@ from typing import Any
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow is imported
 
 import tyro
-from recur import fitting, loading
-from recur.config import checked
-from recur.errors import InputError
-from recur.runs import open_run, write_json
 
 from apps.stock_forecasting.application import APPLICATION
 from apps.stock_forecasting.config import StockConfig
@@ -39,6 +35,11 @@ from apps.stock_forecasting.tables import read_matrix
 from benchmarks.exchange_rate_forecasts import write_both_ways
 from benchmarks.exchange_rate_measures import measure
 from benchmarks.exchange_rate_protocols import HORIZONS, WINDOW, WINDOWS
+from recur.errors import InputError
+from recur.files import write_json
+from recur.training import loading, stages
+from recur.training.config import checked
+from recur.training.runs import open_run
 
 FILE = "exchange_rate/exchange_rate.txt.gz"
 PUBLISHED_RSE = {
@@ -94,7 +95,7 @@ def main(arguments: Arguments) -> None:
             if arguments.run:
                 run = open_run(APPLICATION.name, arguments.run)
             else:
-                run = fitting.train(APPLICATION, str(source), configuration(arguments), "default")
+                run = stages.train(APPLICATION, str(source), configuration(arguments), "default")
             trained = loading.load(APPLICATION, run)
             corpus = APPLICATION.read(str(source), trained.config)
         except InputError as error:

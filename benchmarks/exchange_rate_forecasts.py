@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import tqdm
-from recur.application import Trained
 
 from apps.stock_forecasting import baselines
 from apps.stock_forecasting.backtest import BASELINES, forecast_all
@@ -18,6 +17,7 @@ from apps.stock_forecasting.data import Corpus
 from apps.stock_forecasting.model import PERCENT
 from apps.stock_forecasting.serving import StockForecaster
 from benchmarks.exchange_rate_protocols import WINDOW
+from recur.training.task import Trained
 
 
 def write_both_ways(rates: np.ndarray, path: Path) -> None:

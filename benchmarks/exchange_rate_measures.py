@@ -3,7 +3,6 @@
 from typing import Any
 
 import numpy as np
-from recur.application import Trained
 
 from apps.stock_forecasting.data import Corpus
 from apps.stock_forecasting.evaluation import MIDDLE, collapsed
@@ -26,6 +25,7 @@ from benchmarks.exchange_rate_protocols import (
     rolling_origins,
     split,
 )
+from recur.training.task import Trained
 
 LAST, SURE = "last_value", 0.05
 CAUTIOUS = "this model where validation establishes a gain, else the last value"

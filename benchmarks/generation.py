@@ -20,12 +20,12 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np
 import tensorflow as tf
 import tyro
-from recur import loading
-from recur.decoding.samplers import sample
-from recur.runs import open_run
 
 from apps.text_generation.application import APPLICATION, SamplingOptions
 from apps.text_generation.requests import sample_request
+from recur.decoding.samplers import sample
+from recur.training import loading
+from recur.training.runs import open_run
 
 PROMPT = "ROMEO:\n"
 

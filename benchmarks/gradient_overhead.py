@@ -23,10 +23,10 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before TensorFlow is impor
 import keras
 import tqdm
 import tyro
-from recur.callbacks import GradientClipping, GradientMonitor
-from recur.optimization import build_optimizer
 
 from apps.text_generation.application import APPLICATION, TextGenerationConfig
+from recur.callbacks import GradientClipping, GradientMonitor
+from recur.training.optimization import build_optimizer
 
 EVERY = 20  # steps: the default of the monitor
 

@@ -26,12 +26,12 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before TensorFlow is impor
 import keras
 import numpy as np
 import tyro
-from recur.runs import atomically, read_json, write_json
 
 from benchmarks import memory_report, peers
 from benchmarks.memory_digits import Digits, PermutedDigits
 from benchmarks.memory_tasks import Adding, Copying, Task
 from benchmarks.memory_training import CELLS, Settings, train
+from recur.files import atomically, read_json, write_json
 
 TASKS: dict[str, type[Task]] = {task.name: task for task in (Adding, Copying, Digits, PermutedDigits)}
 

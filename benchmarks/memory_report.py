@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 from matplotlib.colors import LogNorm
-from recur.plots import plt, save_figure
 
 from benchmarks.memory_tasks import Task
+from recur.files import save_figure
+from recur.training.plots import plt
 
 # The range of colours of the gradient, relative to that of the last step.
 WEAKEST, STRONGEST = 1e-8, 1e1

@@ -10,10 +10,10 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
-from recur.layers.builders import recurrent_layer
-from recur.layers.initializers import BlockIdentity, ChronoBias
 
 from benchmarks.memory_tasks import Task
+from recur.layers.builders import recurrent_layer
+from recur.layers.initializers import BlockIdentity, ChronoBias
 
 EVALUATION_BATCH = 100
 

@@ -26,16 +26,16 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 TESTS = {
-    "shared/recur/layers/sequence_loop.py": ["tests/shared/recur/layers/test_recurrent.py"],
-    "shared/recur/layers/recurrences.py": ["tests/shared/recur/layers/test_recurrent.py"],
+    "shared/recur/layers/loop/sequence_loop.py": ["tests/shared/recur/layers/test_recurrent.py"],
+    "shared/recur/layers/loop/cells.py": ["tests/shared/recur/layers/test_recurrent.py"],
     "shared/recur/gradients/clipping.py": ["tests/shared/recur/gradients/test_clipping.py"],
     "shared/recur/gradients/diagnosis.py": ["tests/shared/recur/gradients/test_diagnosis.py"],
     "shared/recur/decoding/beam_search.py": ["tests/shared/recur/decoding/test_beam_search.py"],
     "shared/recur/decoding/samplers.py": ["tests/shared/recur/decoding/test_samplers.py"],
-    "shared/recur/runs.py": ["tests/shared/recur/test_runs.py"],
+    "shared/recur/training/runs.py": ["tests/shared/recur/training/test_runs.py"],
     "apps/stock_forecasting/rules.py": ["tests/apps/stock_forecasting/test_prices.py"],
     "apps/stock_forecasting/conformal.py": ["tests/apps/stock_forecasting/test_conformal.py"],
-    "shared/recur/serving/server/json_requests.py": ["tests/shared/recur/serving/server/test_json_requests.py"],
+    "shared/tfserving_dev/json_requests.py": ["tests/shared/tfserving_dev/test_json_requests.py"],
 }
 GUARD_SECONDS, GUARD_FACTOR = 120.0, 10.0
 

@@ -5,10 +5,10 @@ import time
 import keras
 import numpy as np
 import tensorflow as tf
-from recur.batching import batches_of_similar_length
-from recur.layers.recurrent import LSTM
 
 from benchmarks.peers import review_lengths
+from recur.data.batching import batches_of_similar_length
+from recur.layers.recurrent import LSTM
 
 BATCH, LONGEST, UNITS, MULTIPLE = 32, 400, 256, 32
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import keras
 import numpy as np
 import tensorflow as tf
+
 from recur.layers import recurrent
 
 OUTPUTS = 64

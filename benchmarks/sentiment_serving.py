@@ -33,15 +33,15 @@ import tensorflow as tf
 import tqdm
 import tyro
 from keras import layers
-from recur import loading
-from recur.application import Trained
-from recur.errors import InputError
-from recur.runs import Run, open_run
-from recur.serving.export import export_run
-from recur.serving.native import NativeSavedModel
-from recur.text import clip_length, normalise, split_words
 
 from apps.sentiment_analysis.application import APPLICATION
+from recur.errors import InputError
+from recur.serving.export import export_run
+from recur.serving.native import NativeSavedModel
+from recur.text.words import clip_length, normalise, split_words
+from recur.training import loading
+from recur.training.runs import Run, open_run
+from recur.training.task import Trained
 
 BATCHES = (1, 64)
 VOCABULARY, LONGEST = 20_000, 200  # of Keras's example

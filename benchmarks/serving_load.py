@@ -30,11 +30,11 @@ from typing import Any, Literal
 import tqdm
 import tyro
 import urllib3
-from recur.errors import InputError
-from recur.serving.versions import find_version, served_models
 
 import apps
 from benchmarks.closed_loop import DEADLINE
+from recur.errors import InputError
+from recur.serving.versions import find_version, served_models
 
 START_SECONDS = 300
 """For a server to load and to warm up all models."""

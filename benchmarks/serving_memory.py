@@ -16,9 +16,9 @@ from pathlib import Path
 import psutil
 import tqdm
 import tyro
-from recur.serving.versions import served_models
 
 from benchmarks.serving_load import loop, started
+from recur.serving.versions import served_models
 
 CLIENTS = 64
 TURN_SECONDS = 20.0

@@ -23,12 +23,6 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow is impor
 import numpy as np
 import tqdm
 import tyro
-from recur import loading
-from recur.errors import InputError
-from recur.runs import open_run
-from recur.serving.edge import converted, interpreter_of
-from recur.serving.export import export_run
-from recur.serving.native import NativeSavedModel
 
 from apps.stock_forecasting import evaluation
 from apps.stock_forecasting.application import APPLICATION
@@ -36,6 +30,12 @@ from apps.stock_forecasting.backtest import Outcomes, at_reported, outcomes
 from apps.stock_forecasting.batches import all_series, windows_of
 from apps.stock_forecasting.config import StockConfig
 from apps.stock_forecasting.data import Corpus, Origins
+from recur.errors import InputError
+from recur.serving.edge import converted, interpreter_of
+from recur.serving.export import export_run
+from recur.serving.native import NativeSavedModel
+from recur.training import loading
+from recur.training.runs import open_run
 
 FORMS = ("float32", "float16", "int8")
 ROWS, TIMED = 64, 50

@@ -20,14 +20,14 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow is impor
 
 import numpy as np
 import tyro
-from recur import loading
-from recur.answers import ask_module
-from recur.errors import InputError
-from recur.runs import open_run
-from recur.serving.export import export_run
-from recur.serving.native import NativeSavedModel
 
 from apps.stock_forecasting.application import APPLICATION
+from recur.errors import InputError
+from recur.serving.answers import ask_module
+from recur.serving.export import export_run
+from recur.serving.native import NativeSavedModel
+from recur.training import loading
+from recur.training.runs import open_run
 
 BATCHES = (1, 256)
 VOLATILITY = 0.015

@@ -20,13 +20,13 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np
 import tensorflow as tf
 import tyro
-from recur import loading
-from recur.runs import open_run
-from recur.subwords import BEGIN, END
-from recur.text import PADDING
 
 from apps.translation.application import APPLICATION
 from apps.translation.serving import Translator, longest_translation
+from recur.text.subwords import BEGIN, END
+from recur.text.words import PADDING
+from recur.training import loading
+from recur.training.runs import open_run
 
 
 @dataclasses.dataclass(frozen=True)

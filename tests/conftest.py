@@ -58,8 +58,8 @@ def recur_data() -> Path:
 
 WHAT_IS_SLOW = {
     "keras.src.backend.tensorflow.trainer": ("TensorFlowTrainer", "fit"),
-    "recur.training": ("Trainer", "train"),
-    "recur.serving.server.development_server": ("DevelopmentServer", "start"),
+    "recur.training.trainer": ("Trainer", "train"),
+    "tfserving_dev.development_server": ("DevelopmentServer", "start"),
 }
 _guarded: set[str] = set()
 _running: list[pytest.Item] = []
@@ -125,9 +125,9 @@ def kept_as_stopped(to: Path, when: Callable[[Any], bool]) -> Iterator[None]:
         to: The folder that is made.
         when: Says of a trainer, which has just written its checkpoint, whether this is the one.
     """
-    from recur import training
+    from recur.training import trainer
 
-    save = training.Trainer.save_checkpoint
+    save = trainer.Trainer.save_checkpoint
 
     def save_and_copy(trainer: Any) -> None:
         save(trainer)
@@ -136,7 +136,7 @@ def kept_as_stopped(to: Path, when: Callable[[Any], bool]) -> Iterator[None]:
             shutil.copytree(folder if (folder / "config.json").exists() else folder.parents[1], to)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training.Trainer, "save_checkpoint", save_and_copy)
+        patch.setattr(trainer.Trainer, "save_checkpoint", save_and_copy)
         yield
 
 
@@ -150,9 +150,8 @@ def tiny_text(made_once: MadeOnce) -> Path:
 @pytest.fixture(scope="session")
 def tiny_run(made_once: MadeOnce, tiny_text: Path) -> Path:
     """The folder of a finished run of text generation: two epochs of six steps on `tiny_text`. Do not write to it."""
-    from recur.cli import main
-
     from apps.text_generation.application import APPLICATION
+    from recur.cli.application import main
 
     settings = ["--units", "16", "--embedding-units", "8", "--batch-size", "4", "--window", "16"]
     length = ["--epochs", "2", "--steps-per-epoch", "6"]
@@ -167,9 +166,8 @@ def tiny_run(made_once: MadeOnce, tiny_text: Path) -> Path:
 @pytest.fixture(scope="session")
 def tiny_models(made_once: MadeOnce, tiny_run: Path) -> Path:
     """A folder of exported models with one version of text generation. Do not write to it."""
-    from recur.commands import export
-
     from apps.text_generation.application import APPLICATION
+    from recur.cli.commands import export
 
     return made_once("tiny-models", lambda folder: export(APPLICATION, str(tiny_run), folder))
 
@@ -225,9 +223,8 @@ class CommandLine:
 @pytest.fixture
 def text_generation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture) -> CommandLine:
     """The command line of text generation, in an empty folder."""
-    from recur.cli import main
-
     from apps.text_generation.application import APPLICATION
+    from recur.cli.application import main
 
     monkeypatch.chdir(tmp_path)
     return CommandLine(lambda words: main(APPLICATION, words), tmp_path, capfd, monkeypatch)
@@ -236,9 +233,8 @@ def text_generation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pyte
 @pytest.fixture
 def sentiment_analysis(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture) -> CommandLine:
     """The command line of sentiment analysis, in an empty folder."""
-    from recur.cli import main
-
     from apps.sentiment_analysis.application import APPLICATION
+    from recur.cli.application import main
 
     monkeypatch.chdir(tmp_path)
     return CommandLine(lambda words: main(APPLICATION, words), tmp_path, capfd, monkeypatch)
@@ -247,9 +243,8 @@ def sentiment_analysis(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: p
 @pytest.fixture
 def translation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture) -> CommandLine:
     """The command line of translation, in an empty folder."""
-    from recur.cli import main
-
     from apps.translation.application import APPLICATION
+    from recur.cli.application import main
 
     monkeypatch.chdir(tmp_path)
     return CommandLine(lambda words: main(APPLICATION, words), tmp_path, capfd, monkeypatch)

@@ -191,7 +191,7 @@ def _run_modules(session: pytest.Session, connection: Connection) -> None:
 def _shorten_turns() -> None:
     """Unrolls loops in graphs less: a graph of as many turns is traced several times as fast, and computes the same."""
     if "tensorflow" in sys.modules:
-        from recur.layers import graph_loop
+        from recur.layers.loop import graph_loop
 
         graph_loop.STEPS_A_TURN = 2
 

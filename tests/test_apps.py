@@ -12,12 +12,12 @@ import textwrap
 from pathlib import Path
 
 import pytest
-from recur.application import Application
-from recur.config import TrainingConfig, checked
-from recur.errors import InputError
-from recur.runs import create_run
 
 import apps
+from recur.errors import InputError
+from recur.training.config import TrainingConfig, checked
+from recur.training.runs import create_run
+from recur.training.task import Application
 from tests.checkout import ROOT
 
 APPLICATIONS = apps.applications()
@@ -191,7 +191,7 @@ def test_help_and_bad_usage_are_answered_without_loading_tensorflow(tmp_path):
         import contextlib, io, sys
         from apps.__main__ import main as all_applications
         from apps.text_generation.application import APPLICATION
-        from recur.cli import main
+        from recur.cli.application import main
 
         commands = ("train", "evaluate", "predict", "export")
         answers = [all_applications([*words]) for words in ((), ("--help",), ("runs", "--help"), ("runs",))]

@@ -2,8 +2,7 @@
 
 import sys
 
-from recur.cli import main
-
 from apps.image_captioning.application import APPLICATION
+from recur.cli.application import main
 
 sys.exit(main(APPLICATION))

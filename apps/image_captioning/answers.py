@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
+
 from recur.errors import InputError
 
 

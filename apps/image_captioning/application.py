@@ -2,29 +2,32 @@
 
 import dataclasses
 import functools
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from recur import application, runs
-from recur.application import Batching, Datasets, Evaluation, Headline, Shapes, Stage, Trained
-from recur.errors import InputError
-
 from apps.image_captioning.config import PRESETS, AnswerOptions, CaptioningConfig
+from recur.errors import InputError
+from recur.training import runs, task
+from recur.training.task import Batching, Datasets, Evaluation, Headline, Shapes, Stage, Trained
 
 if TYPE_CHECKING:
     import keras
     import numpy as np
-    from recur.runs import Run
 
     from apps.image_captioning.assets import CaptioningAssets
     from apps.image_captioning.pictures import Album
     from apps.image_captioning.serving import Captioner
+    from recur.training.runs import Run
+
+logger = logging.getLogger(__name__)
+
 
 SPLIT_SEED = 0  # not the run's: runs with different seeds are then measured on the same images
 
 
-class ImageCaptioning(application.Application[CaptioningConfig, "Album", "CaptioningAssets"]):
+class ImageCaptioning(task.Application[CaptioningConfig, "Album", "CaptioningAssets"]):
     """Photograph in, caption out."""
 
     name = "image_captioning"
@@ -50,8 +53,6 @@ class ImageCaptioning(application.Application[CaptioningConfig, "Album", "Captio
 
     def read(self, source: str, config: CaptioningConfig) -> "Album":
         """Reads images with captions, holds out what parts the data does not have, and decodes every image once."""
-        from recur.loading import note
-
         from apps.image_captioning.data import read_corpus
         from apps.image_captioning.encoders import encoder
         from apps.image_captioning.photographs import Columns
@@ -66,16 +67,15 @@ class ImageCaptioning(application.Application[CaptioningConfig, "Album", "Captio
         corpus = read_corpus(source, config.validation_fraction, config.test_fraction, SPLIT_SEED, columns)
         album = checked_album(corpus, config.skip_bad)
         for line in album.notes:
-            note(line)
+            logger.info(line)
         return album
 
     def fit_assets(self, corpus: "Album", config: CaptioningConfig) -> "CaptioningAssets":
         """The words of the train captions, or of the run to begin with."""
-        from recur.loading import note, read_assets
-
         from apps.image_captioning.assets import CaptioningAssets
         from apps.image_captioning.batches import encoded
         from apps.image_captioning.captions import CaptionVocabulary
+        from recur.training.loading import read_assets
 
         texts = (text for each in corpus.train.captions for text in each)
         if config.pretrained:
@@ -90,7 +90,7 @@ class ImageCaptioning(application.Application[CaptioningConfig, "Album", "Captio
             if not kept:
                 raise InputError(f"no {name} caption has at most {config.longest} words; raise --longest")
             if kept < captions:
-                note(f"left out of {name}: {captions - kept:,} captions with more than {config.longest} words")
+                logger.info(f"left out of {name}: {captions - kept:,} captions with more than {config.longest} words")
         return assets
 
     def write_assets(self, assets: "CaptioningAssets", folder: Path) -> None:
@@ -153,9 +153,9 @@ class ImageCaptioning(application.Application[CaptioningConfig, "Album", "Captio
     def begin(self, model: "keras.Model", config: CaptioningConfig, run: "Run") -> None:
         """Gives the encoder the weights that it learnt on ImageNet, or all layers those of the training before."""
         import keras
-        from recur.loading import load
 
         from apps.image_captioning.refinement import FIRST_STAGE
+        from recur.training.loading import load
 
         if config.pretrained:
             model.set_weights(load(self, runs.open_run(self.name, config.pretrained)).model.get_weights())
@@ -166,7 +166,7 @@ class ImageCaptioning(application.Application[CaptioningConfig, "Album", "Captio
 
     def _check_pretrained(self, config: CaptioningConfig) -> None:
         """Refuses a run to begin with whose model is another."""
-        from recur.loading import run_config
+        from recur.training.loading import run_config
 
         pretrained = run_config(self, config.pretrained)
         for name in ("encoder", "attention", "cell", "embedding_units", "units", "layers"):
@@ -192,10 +192,9 @@ class ImageCaptioning(application.Application[CaptioningConfig, "Album", "Captio
 
     def _features(self, corpus: "Album", config: CaptioningConfig) -> "Sequence[np.ndarray]":
         """What the encoder to begin with sees in the images of train and of validation, computed once."""
-        from recur.loading import load
-
         from apps.image_captioning.encoders import encoder
         from apps.image_captioning.pictures import part_features
+        from recur.training.loading import load
 
         if config.pretrained:
             looking = load(self, runs.open_run(self.name, config.pretrained)).model.encoder

@@ -3,9 +3,8 @@
 import dataclasses
 from pathlib import Path
 
-from recur.runs import atomically
-
 from apps.image_captioning.captions import CaptionVocabulary
+from recur.files import atomically
 
 WORDS_FILE = "words.txt"
 

@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import tensorflow as tf
-from recur.application import Datasets
-from recur.batching import batches_of_similar_length, padded
-from recur.subwords import BEGIN, END
 
 from apps.image_captioning.captions import CaptionVocabulary
 from apps.image_captioning.pictures import Album, Part
+from recur.data.batching import batches_of_similar_length, padded
+from recur.text.subwords import BEGIN, END
+from recur.training.task import Datasets
 
 if TYPE_CHECKING:
     from apps.image_captioning.config import CaptioningConfig

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 import tensorflow as tf
-from recur.subwords import BEGIN, END
-from recur.text import SPECIAL, WordVocabulary
+
+from recur.text.subwords import BEGIN, END
+from recur.text.words import SPECIAL, WordVocabulary
 
 MARKS = ("<begin>", "<end>")
 """In the order of their ids, `BEGIN` and `END`; no caption has such a word, since punctuation is dropped."""

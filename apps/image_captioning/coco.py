@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import tensorflow as tf
-from recur.archives import NamedBytes
-from recur.sources import load_tensorflow_dataset
 
 from apps.image_captioning.photographs import PARTS, Found
+from recur.data.archives import NamedBytes
+from recur.data.sources import load_tensorflow_dataset
 
 IMAGE, NAME, CAPTIONS = "image", "image/filename", "captions"
 

@@ -5,8 +5,9 @@ from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import Field
-from recur.application import PresetName
-from recur.config import Count, Fraction, NonNegative, Positive, Size, TrainingConfig
+
+from recur.training.config import Count, Fraction, NonNegative, Positive, Size, TrainingConfig
+from recur.training.task import PresetName
 
 
 @dataclasses.dataclass(frozen=True)

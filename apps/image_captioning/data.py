@@ -5,13 +5,12 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 
-from recur import sources
-from recur.archives import NamedBytes
-from recur.errors import InputError
-from recur.splits import keyed_order
-
 from apps.image_captioning.captions import caption_words
 from apps.image_captioning.photographs import Columns, Found, read_photographs
+from recur.data import sources
+from recur.data.archives import NamedBytes
+from recur.data.splits import keyed_order
+from recur.errors import InputError
 
 PARTS = ("train", "validation", "test")
 BREAKS = re.compile(r"[\t\r\n]+")

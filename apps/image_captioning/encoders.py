@@ -5,9 +5,9 @@ from functools import partial
 from typing import NamedTuple
 
 import keras
-from recur.errors import InputError, suggestion
 
 from apps.image_captioning.efficientnet_lite import SIZE, efficientnet_lite0, pretrained_encoder
+from recur.errors import InputError, suggestion
 
 
 class Encoder(NamedTuple):

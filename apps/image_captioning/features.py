@@ -6,11 +6,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 import tqdm
-from recur.row_cache import cached_rows
-from recur.sources import fingerprint
 
 from apps.image_captioning.image_files import check_image
 from apps.image_captioning.images import VERSION, decode_image
+from recur.data.row_cache import cached_rows
+from recur.data.sources import fingerprint
 
 
 def encoder_fingerprint(encoder: keras.Model) -> str:
@@ -28,7 +28,7 @@ def image_features(
 
     Args:
         images: Contents of files; `image_files.bad_images` says which cannot be decoded.
-        images_fingerprint: Of all of them in this order: `recur.sources.fingerprint(images)`.
+        images_fingerprint: Of all of them in this order: `recur.data.sources.fingerprint(images)`.
         encoder: From pixels uint8 [N, height, width, 3] to features [N, …], as it is used when the model is served.
         batch_size: Images that are encoded together.
 

@@ -9,11 +9,11 @@ from typing import overload
 import numpy as np
 import tensorflow as tf
 import tqdm
-from recur.caching import cached_arrays
-from recur.errors import InputError
 
 from apps.image_captioning.files import read_file
 from apps.image_captioning.images import MOST_PIXELS, VERSION, count_pixels, decode_pixels
+from recur.data.caching import cached_arrays
+from recur.errors import InputError
 
 # One of each kind of file, whatever its content: compiled once.
 _count = tf.function(count_pixels, input_signature=[tf.TensorSpec([], tf.string)])
@@ -71,7 +71,7 @@ def bad_images(images: Sequence[bytes], fingerprint: str) -> dict[int, str]:
 
     Args:
         images: Contents of files. Those in memory are one a processor.
-        fingerprint: Of all of them in this order: `recur.sources.fingerprint(images)`.
+        fingerprint: Of all of them in this order: `recur.data.sources.fingerprint(images)`.
 
     Returns:
         What is wrong with each bad one and what to do, to stand behind its name, by its index.

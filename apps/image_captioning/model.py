@@ -6,14 +6,14 @@ from typing import Any
 import keras
 import tensorflow as tf
 from keras import ops
-from recur.layers.builders import attention_decoder, recurrent_stack
-from recur.layers.decoder import Decoder
-from recur.layers.dropout_embedding import DropoutEmbedding
-from recur.text import PADDING
 
 from apps.image_captioning.efficientnet_lite import train_last_blocks
 from apps.image_captioning.encoders import encoder as find_encoder
 from apps.image_captioning.regions import Regions
+from recur.layers.builders import attention_decoder, recurrent_stack
+from recur.layers.decoder import Decoder
+from recur.layers.dropout_embedding import DropoutEmbedding
+from recur.text.words import PADDING
 
 Tensor = Any
 

@@ -5,10 +5,10 @@ import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
 
-from recur import sources
-from recur.archives import ARCHIVE, NamedBytes, list_files, readable
+from recur.data import sources
+from recur.data.archives import ARCHIVE, NamedBytes, list_files, readable
+from recur.data.tables import parse_table
 from recur.errors import InputError, suggestion
-from recur.tables import parse_table
 
 IMAGE = re.compile(r"\.(jpe?g|png|gif|bmp|webp|tiff?)$", re.IGNORECASE)
 TABLE = re.compile(r"\.(csv|tsv)$", re.IGNORECASE)

@@ -6,13 +6,13 @@ from collections.abc import Iterable, Sequence
 
 import keras
 import numpy as np
-from recur.archives import NamedBytes
-from recur.errors import InputError
-from recur.sources import fingerprint
 
 from apps.image_captioning.data import PARTS, Captioned, Corpus
 from apps.image_captioning.features import image_features
 from apps.image_captioning.image_files import bad_images
+from recur.data.archives import NamedBytes
+from recur.data.sources import fingerprint
+from recur.errors import InputError
 
 
 class Pictures(Sequence[bytes]):

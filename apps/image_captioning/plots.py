@@ -11,7 +11,8 @@ from apps.image_captioning.prediction import Looked
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
-from recur.plots import save_figure
+
+from recur.files import save_figure
 
 MAPS, WORDS = 4, 11
 SHEET = 25

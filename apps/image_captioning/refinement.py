@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 import keras
 import numpy as np
 import tensorflow as tf
-from recur.application import Datasets, Stage
 
 from apps.image_captioning.assets import CaptioningAssets
 from apps.image_captioning.model import CaptioningModel
 from apps.image_captioning.pictures import Album
 from apps.image_captioning.reward import CaptionReward, with_endings
 from apps.image_captioning.self_critical import Rewards, SelfCriticalModel
+from recur.training.task import Datasets, Stage
 
 if TYPE_CHECKING:
     from apps.image_captioning.config import CaptioningConfig

@@ -5,13 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from recur.application import Evaluation
 
 from apps.image_captioning import evaluation, plots
 from apps.image_captioning.baselines import fit_retrieval, most_frequent_caption
 from apps.image_captioning.pictures import Album, Part, mean_features
 from apps.image_captioning.prediction import caption_all, looked_at, pixels_of
 from apps.image_captioning.serving import Captioner
+from recur.training.task import Evaluation
 
 MODEL = "this model"
 

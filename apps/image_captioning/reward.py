@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 
 import numpy as np
-from recur.subwords import END
 
 from apps.image_captioning.captions import FIRST, CaptionVocabulary, plain_caption
 from apps.image_captioning.consensus import CiderSpace
+from recur.text.subwords import END
 
 ENDING = "<end>"
 

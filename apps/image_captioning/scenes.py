@@ -18,13 +18,13 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps
-from recur import sources
-from recur.archives import NamedBytes
-from recur.caching import cache_folder
-from recur.errors import InputError
-from recur.runs import atomically
 
 from apps.image_captioning.photographs import Found
+from recur.data import sources
+from recur.data.archives import NamedBytes
+from recur.data.caching import cache_folder
+from recur.errors import InputError
+from recur.files import atomically
 
 SIZE = 224
 """Height and width of a scene, in pixels."""

@@ -6,10 +6,10 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
-from recur.subwords import BEGIN, END
-from recur.text import PADDING, UNKNOWN
 
 from apps.image_captioning.model import CaptioningModel
+from recur.text.subwords import BEGIN, END
+from recur.text.words import PADDING, UNKNOWN
 
 Tensor = Any
 Rewards = Callable[[np.ndarray, np.ndarray], np.ndarray]

@@ -5,19 +5,20 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from recur import application, runs
-from recur.application import Batching, Datasets, Evaluation, Headline, Shapes, Stage, Trained
-from recur.config import Count, Fraction, Positive, Size, TrainingConfig
+from recur import files
 from recur.errors import InputError
+from recur.training import runs, task
+from recur.training.config import Count, Fraction, Positive, Size, TrainingConfig
+from recur.training.task import Batching, Datasets, Evaluation, Headline, Shapes, Stage, Trained
 
 if TYPE_CHECKING:
     import keras
     import numpy as np
-    from recur.runs import Run
 
     from apps.sentiment_analysis.assets import SentimentAssets
     from apps.sentiment_analysis.data import Corpus
     from apps.sentiment_analysis.serving import SentimentAnalyser
+    from recur.training.runs import Run
 
 PRETRAINING = "pretraining"
 
@@ -88,7 +89,7 @@ class AnswerOptions:
     """With --explain, also write a page with the words in colours to this file."""
 
 
-class SentimentAnalysis(application.Application[SentimentConfig, "Corpus", "SentimentAssets"]):
+class SentimentAnalysis(task.Application[SentimentConfig, "Corpus", "SentimentAssets"]):
     """Review in, calibrated polarity out."""
 
     name = "sentiment_analysis"
@@ -109,7 +110,7 @@ class SentimentAnalysis(application.Application[SentimentConfig, "Corpus", "Sent
         "Stale, bitter and far too expensive. I want my money back.",
         "Not bad at all, but I would not buy it again.",
     )
-    presets: Mapping[application.PresetName, SentimentConfig] = {
+    presets: Mapping[task.PresetName, SentimentConfig] = {
         "quick": SentimentConfig(
             epochs=3,
             batch_size=32,
@@ -153,10 +154,9 @@ class SentimentAnalysis(application.Application[SentimentConfig, "Corpus", "Sent
 
     def fit_assets(self, corpus: "Corpus", config: SentimentConfig) -> "SentimentAssets":
         """The vocabulary of the train part; with pre-training of the unlabelled reviews too."""
-        from recur.text import WordVocabulary, count_words
-
         from apps.sentiment_analysis.assets import SentimentAssets, read_vocabulary
         from apps.sentiment_analysis.subwords import ReviewSubwords
+        from recur.text.words import WordVocabulary, count_words
 
         if config.pretrained:
             pretrained = runs.open_run(self.name, config.pretrained)
@@ -242,7 +242,7 @@ class SentimentAnalysis(application.Application[SentimentConfig, "Corpus", "Sent
 
         found = logits(trained, corpus.validation.texts)
         temperature = fit_temperature(found, corpus.validation.labels)
-        runs.write_json(run.assets / "temperature.json", {"temperature": temperature})
+        files.write_json(run.assets / "temperature.json", {"temperature": temperature})
 
     def evaluate(self, trained: Trained, corpus: "Corpus", run: "Run") -> Evaluation:
         """Accuracy and calibration beside linear models."""
@@ -294,9 +294,8 @@ class SentimentAnalysis(application.Application[SentimentConfig, "Corpus", "Sent
         """With `--html`, the answers one by one, and when all are there the page."""
         if options.html is None:
             return None
-        from recur.answers import answers, ask_module
-
         from apps.sentiment_analysis.explanation import with_page
+        from recur.serving.answers import answers, ask_module
 
         return with_page(answers(self, ask_module(module), inputs, options), options.html, self.show)
 

@@ -3,11 +3,10 @@
 import dataclasses
 from pathlib import Path
 
-from recur import runs
-from recur.subwords import SUBWORDS_FILE, SubwordTokenizer
-from recur.text import WordVocabulary
-
 from apps.sentiment_analysis.subwords import ReviewSubwords
+from recur import files
+from recur.text.subwords import SUBWORDS_FILE, SubwordTokenizer
+from recur.text.words import WordVocabulary
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,8 +28,8 @@ class SentimentAssets:
         if isinstance(self.vocabulary, ReviewSubwords):
             self.vocabulary.tokenizer.write(folder)
         else:
-            runs.write_json(folder / "vocabulary.json", {"words": self.vocabulary.words})
-        runs.write_json(folder / "labels.json", {"labels": list(self.labels)})
+            files.write_json(folder / "vocabulary.json", {"words": self.vocabulary.words})
+        files.write_json(folder / "labels.json", {"labels": list(self.labels)})
 
     @classmethod
     def read(cls, folder: Path) -> "SentimentAssets":
@@ -38,8 +37,8 @@ class SentimentAssets:
         temperature = folder / "temperature.json"
         return cls(
             read_vocabulary(folder),
-            tuple(runs.read_json(folder / "labels.json")["labels"]),
-            float(runs.read_json(temperature)["temperature"]) if temperature.exists() else 1.0,
+            tuple(files.read_json(folder / "labels.json")["labels"]),
+            float(files.read_json(temperature)["temperature"]) if temperature.exists() else 1.0,
         )
 
 
@@ -47,4 +46,4 @@ def read_vocabulary(folder: Path) -> WordVocabulary | ReviewSubwords:
     """What a folder of assets has: words or subwords."""
     if (folder / SUBWORDS_FILE).exists():
         return ReviewSubwords(SubwordTokenizer.read(folder))
-    return WordVocabulary(runs.read_json(folder / "vocabulary.json")["words"])
+    return WordVocabulary(files.read_json(folder / "vocabulary.json")["words"])

@@ -17,12 +17,13 @@ from typing import Any, NamedTuple, Protocol, Self
 import numpy as np
 import scipy.sparse
 import scipy.special
-from recur.metrics.calibration import fit_temperature, with_temperature
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.dummy import DummyClassifier
 from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.multiclass import OneVsRestClassifier
+
+from recur.metrics.calibration import fit_temperature, with_temperature
 
 BREAK = re.compile(r"<br\s*/?>", re.IGNORECASE)
 # Single letters are words too ("I", the t of "don't"), and so are marks: "!" and "?" tell much in a review.

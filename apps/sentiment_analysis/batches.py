@@ -5,14 +5,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import tensorflow as tf
-from recur.application import Datasets
-from recur.batching import batches_of_similar_length, padded
-from recur.layers.sequence_loop import LENGTH_BUCKET
-from recur.text import UNKNOWN, clip_length
 
 from apps.sentiment_analysis.assets import SentimentAssets
 from apps.sentiment_analysis.data import Corpus, encode_all
 from apps.sentiment_analysis.teaching import teacher_probabilities
+from recur.data.batching import batches_of_similar_length, padded
+from recur.layers.loop.sequence_loop import LENGTH_BUCKET
+from recur.text.words import UNKNOWN, clip_length
+from recur.training.task import Datasets
 
 if TYPE_CHECKING:
     from apps.sentiment_analysis.application import SentimentConfig

@@ -1,26 +1,28 @@
 """Reviews and their classes: train, validation and test, and the ids of their words."""
 
 import dataclasses
+import logging
 import math
-import sys
 from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
 import tqdm
-from recur import sources
-from recur.caching import cached_arrays
-from recur.errors import InputError
-from recur.text import WordVocabulary
 from sklearn.model_selection import train_test_split
 
 from apps.sentiment_analysis.reviews import Rows, read_reviews
 from apps.sentiment_analysis.subwords import ReviewSubwords
+from recur.data import sources
+from recur.data.caching import cached_arrays
+from recur.errors import InputError
+from recur.text.words import WordVocabulary
+
+logger = logging.getLogger(__name__)
 
 TEST_FRACTION = 0.2
 """Held out of a source that has no test part of its own."""
 ENCODING = "words-1"
-"""Name of what `recur.text` makes of a text; another one makes cached ids worthless."""
+"""Name of what `recur.text.words` makes of a text; another one makes cached ids worthless."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,7 +112,7 @@ def _report_dropped(rows: dict[str, Rows], complete: dict[str, Rows]) -> None:
         if len(complete[part]) < len(rows[part])
     ]
     if dropped:
-        tqdm.tqdm.write(f"left out reviews without a text or a class: {', '.join(dropped)}", file=sys.stderr)
+        logger.info(f"left out reviews without a text or a class: {', '.join(dropped)}")
 
 
 def _classes(source: str, train: Rows, test: Rows, ordered: Sequence[str]) -> tuple[str, ...]:

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import scipy.stats
 import sklearn.metrics
-from recur.metrics.calibration import checked, expected_calibration_error, fit_temperature, with_temperature
-from recur.metrics.intervals import wilson_interval
 
 from apps.sentiment_analysis.baselines import readable
+from recur.metrics.calibration import checked, expected_calibration_error, fit_temperature, with_temperature
+from recur.metrics.intervals import wilson_interval
 
 MISTAKES, SHOWN = 20, 200
 

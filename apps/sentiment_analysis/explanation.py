@@ -10,10 +10,11 @@ from typing import Any, NamedTuple
 import jinja2
 import numpy as np
 import rich.console
-from recur.errors import InputError
-from recur.runs import atomically
 from rich.style import Style
 from rich.text import Text
+
+from recur.errors import InputError
+from recur.files import atomically
 
 # Dark enough for white paper, light enough under black letters; the sign is also in each word's tooltip.
 FOR, AGAINST = (22, 163, 74), (220, 38, 38)

@@ -6,9 +6,9 @@ from typing import Any
 import keras
 import tensorflow as tf
 from keras import ops
-from recur.layers.builders import recurrent_stack
 
 from apps.sentiment_analysis.model import SentimentClassifier
+from recur.layers.builders import recurrent_stack
 
 Tensor = Any
 

@@ -5,11 +5,12 @@ from typing import Any
 import keras
 import tensorflow as tf
 from keras import ops
+
 from recur.layers.dropout_embedding import DropoutEmbedding
 from recur.layers.many_to_one import ManyToOne
 from recur.layers.networks import many_to_one
 from recur.layers.pooling import SequencePooling, pooling
-from recur.text import PADDING
+from recur.text.words import PADDING
 
 Tensor = Any
 

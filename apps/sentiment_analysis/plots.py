@@ -8,11 +8,11 @@ import numpy as np
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
-from recur.metrics.calibration import expected_calibration_error, reliability
-from recur.metrics.intervals import wilson_interval
-from recur.plots import save_figure
 
 from apps.sentiment_analysis.baselines import readable
+from recur.files import save_figure
+from recur.metrics.calibration import expected_calibration_error, reliability
+from recur.metrics.intervals import wilson_interval
 
 GROUPS = 10
 

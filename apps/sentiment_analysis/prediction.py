@@ -5,10 +5,10 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 import tqdm
-from recur.application import Trained
 
 from apps.sentiment_analysis.batches import ordered_batches, read_part
 from apps.sentiment_analysis.data import encode_all
+from recur.training.task import Trained
 
 
 def logits(trained: Trained, texts: Sequence[bytes]) -> np.ndarray:

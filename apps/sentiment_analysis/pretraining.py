@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Any
 import keras
 import numpy as np
 import tensorflow as tf
-from recur.application import Datasets, Stage
-from recur.errors import InputError
-from recur.runs import Run
-from recur.streams import steps_in_pass, stream_batches, validation_batches
-from recur.text import PADDING
 
 from apps.sentiment_analysis.assets import SentimentAssets
 from apps.sentiment_analysis.data import Corpus, encode_all
 from apps.sentiment_analysis.language_model import ReviewLanguageModel, give
 from apps.sentiment_analysis.model import SentimentClassifier
+from recur.data.streams import steps_in_pass, stream_batches, validation_batches
+from recur.errors import InputError
+from recur.text.words import PADDING
+from recur.training.runs import Run
+from recur.training.task import Datasets, Stage
 
 if TYPE_CHECKING:
     from apps.sentiment_analysis.application import SentimentConfig

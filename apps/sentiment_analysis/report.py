@@ -3,16 +3,16 @@
 import sys
 
 import tqdm
-from recur.application import Evaluation, Trained
-from recur.errors import InputError
-from recur.metrics.calibration import with_temperature
-from recur.runs import Run
 
 from apps.sentiment_analysis import plots
 from apps.sentiment_analysis.baselines import BASELINES, calibrated
 from apps.sentiment_analysis.data import Corpus
 from apps.sentiment_analysis.evaluation import compare
 from apps.sentiment_analysis.prediction import logits
+from recur.errors import InputError
+from recur.metrics.calibration import with_temperature
+from recur.training.runs import Run
+from recur.training.task import Evaluation, Trained
 
 
 def evaluate(trained: Trained, corpus: Corpus, run: Run) -> Evaluation:

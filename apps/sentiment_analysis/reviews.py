@@ -13,11 +13,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import tqdm
-from recur import sources
-from recur.archives import check_tar_end, readable
-from recur.caching import cached_arrays
+
+from recur.data import sources
+from recur.data.archives import check_tar_end, readable
+from recur.data.caching import cached_arrays
+from recur.data.tables import parse_table
 from recur.errors import InputError
-from recur.tables import parse_table
 
 Rows = list[tuple[bytes, str]]
 """Texts with the names of their classes."""

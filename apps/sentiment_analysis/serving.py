@@ -4,12 +4,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import tensorflow as tf
-from recur.gradients.attribution import integrated_gradients
-from recur.serving.fixed_sizes import padded_to
-from recur.text import PADDING, UNKNOWN, clip_length
 
 from apps.sentiment_analysis.assets import SentimentAssets
 from apps.sentiment_analysis.model import SentimentClassifier
+from recur.gradients.attribution import integrated_gradients
+from recur.serving.fixed_sizes import padded_to
+from recur.text.words import PADDING, UNKNOWN, clip_length
 
 if TYPE_CHECKING:
     from apps.sentiment_analysis.application import SentimentConfig

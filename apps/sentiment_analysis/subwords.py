@@ -5,15 +5,16 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 import tensorflow as tf
-from recur import sources
-from recur.subwords import SPACE, SubwordTokenizer
-from recur.text import normalise
+
+from recur.data import sources
+from recur.text.subwords import SPACE, SubwordTokenizer
+from recur.text.words import normalise
 
 LEARNT_FROM = 20_000  # reviews, at most: more make no better pieces and take minutes
 
 
 class ReviewSubwords(tf.Module):
-    """SentencePiece's subwords of texts as `recur.text.normalise` leaves them; what `WordVocabulary` is for words.
+    """SentencePiece's subwords of texts that are normalised; what `WordVocabulary` is for words.
 
     Args:
         tokenizer: Fitted on normalised texts.

@@ -7,12 +7,16 @@ Sources:
     teacher's probabilities say more than its answers.
 """
 
+import logging
+
 import numpy as np
-from recur.caching import cached_arrays
-from recur.loading import note
 
 from apps.sentiment_analysis.baselines import fit_nbsvm, fit_tfidf
 from apps.sentiment_analysis.data import Corpus
+from recur.data.caching import cached_arrays
+
+logger = logging.getLogger(__name__)
+
 
 TEACHERS = (fit_tfidf, fit_nbsvm)
 
@@ -27,11 +31,11 @@ def teacher_probabilities(corpus: Corpus) -> np.ndarray:
     """
     classes = len(corpus.labels)
     if not corpus.unlabelled:
-        note(f"{corpus.source} has no reviews without a class: there is nothing for a teacher to label")
+        logger.info(f"{corpus.source} has no reviews without a class: there is nothing for a teacher to label")
         return np.zeros((0, classes), np.float32)
 
     def compute() -> dict[str, np.ndarray]:
-        note(f"linear models learn from train and label {len(corpus.unlabelled):,} reviews without a class")
+        logger.info(f"linear models learn from train and label {len(corpus.unlabelled):,} reviews without a class")
         teachers = [fit(corpus.train.texts, corpus.train.labels, classes=classes) for fit in TEACHERS]
         found = np.mean([teacher.probabilities(corpus.unlabelled) for teacher in teachers], axis=0)
         return {"probabilities": found.astype(np.float32)}

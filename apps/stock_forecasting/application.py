@@ -1,24 +1,26 @@
 """Stock forecasting as the contract has it."""
 
 import dataclasses
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from recur import application
-from recur.application import Datasets, Evaluation, Headline, Shapes, Trained
-from recur.errors import InputError
-
 from apps.stock_forecasting.config import PRESETS, StockConfig
+from recur.errors import InputError
+from recur.training import task
+from recur.training.task import Datasets, Evaluation, Headline, Shapes, Trained
 
 if TYPE_CHECKING:
     import keras
     import numpy as np
-    from recur.runs import Run
 
     from apps.stock_forecasting.assets import StockAssets
     from apps.stock_forecasting.data import Corpus
     from apps.stock_forecasting.serving import StockForecaster
+    from recur.training.runs import Run
+
+logger = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,7 +37,7 @@ class ForecastOptions:
     """The prices are adjusted for splits and dividends, or never had any, where no column says so."""
 
 
-class StockForecasting(application.Application[StockConfig, "Corpus", "StockAssets"]):
+class StockForecasting(task.Application[StockConfig, "Corpus", "StockAssets"]):
     """Prices in, quantile forecasts out."""
 
     name = "stock_forecasting"
@@ -60,8 +62,6 @@ class StockForecasting(application.Application[StockConfig, "Corpus", "StockAsse
 
     def read(self, source: str, config: StockConfig) -> "Corpus":
         """Reads and checks prices, and divides them by time."""
-        from recur.loading import note
-
         from apps.stock_forecasting.batches import steps_per_pass
         from apps.stock_forecasting.data import read_corpus
         from apps.stock_forecasting.filtered_simulation import fewest_rows
@@ -89,7 +89,7 @@ class StockForecasting(application.Application[StockConfig, "Corpus", "StockAsse
         )
         steps_per_pass(corpus, config)  # refuses before anything is written
         for line in corpus.notes:
-            note(line)
+            logger.info(line)
         return corpus
 
     def fit_assets(self, corpus: "Corpus", config: StockConfig) -> "StockAssets":

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import tensorflow as tf
-from recur import runs
 from sklearn.preprocessing import StandardScaler
 
 from apps.stock_forecasting.batches import Series, seen_rows, windows_of
@@ -15,6 +14,7 @@ from apps.stock_forecasting.conformal import Scores
 from apps.stock_forecasting.data import Origins
 from apps.stock_forecasting.features import features_of
 from apps.stock_forecasting.metrics import LEVELS
+from recur import files
 
 if TYPE_CHECKING:
     from apps.stock_forecasting.config import StockConfig
@@ -42,12 +42,12 @@ class StockAssets:
     def write(self, folder: Path) -> None:
         """Writes `scaler.json`."""
         fields = dataclasses.asdict(self)
-        runs.write_json(folder / "scaler.json", {name: list(fields[name]) for name in ("tickers", "mean", "variance")})
+        files.write_json(folder / "scaler.json", {name: list(fields[name]) for name in ("tickers", "mean", "variance")})
 
     @classmethod
     def read(cls, folder: Path) -> "StockAssets":
         """Reads it, and `calibration.npz`, which is written when training has ended."""
-        scaler = {name: tuple(value) for name, value in runs.read_json(folder / "scaler.json").items()}
+        scaler = {name: tuple(value) for name, value in files.read_json(folder / "scaler.json").items()}
         calibration = folder / "calibration.npz"
         if not calibration.exists():
             return cls(**scaler)
@@ -57,7 +57,7 @@ class StockAssets:
 
 def write_scores(scores: Scores, folder: Path) -> None:
     """Writes `calibration.npz`, atomically."""
-    with runs.atomically(folder / "calibration.npz") as temporary, temporary.open("wb") as file:
+    with files.atomically(folder / "calibration.npz") as temporary, temporary.open("wb") as file:
         np.savez(file, sorted=scores.sorted)
 
 

@@ -9,8 +9,6 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 import tqdm
-from recur.application import Datasets
-from recur.errors import InputError
 
 from apps.stock_forecasting.config import reported_horizons
 from apps.stock_forecasting.data import Corpus, Origins
@@ -20,6 +18,8 @@ from apps.stock_forecasting.metrics import LEVELS
 from apps.stock_forecasting.model import PERCENT
 from apps.stock_forecasting.prices import Prices
 from apps.stock_forecasting.targets import targets
+from recur.errors import InputError
+from recur.training.task import Datasets
 
 if TYPE_CHECKING:
     from apps.stock_forecasting.config import StockConfig

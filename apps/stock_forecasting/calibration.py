@@ -1,12 +1,11 @@
 """By how much a trained model's intervals miss on validation."""
 
-from recur.application import Trained
-
 from apps.stock_forecasting.backtest import at_reported, forecast_all, outcomes
 from apps.stock_forecasting.conformal import Scores, fit_conformal
 from apps.stock_forecasting.data import Corpus
 from apps.stock_forecasting.metrics import LEVELS
 from apps.stock_forecasting.serving import StockForecaster
+from recur.training.task import Trained
 
 
 def fit(trained: Trained, corpus: Corpus) -> Scores:

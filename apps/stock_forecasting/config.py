@@ -5,8 +5,9 @@ from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import Field
-from recur.application import PresetName
-from recur.config import Fraction, NonNegative, Size, TrainingConfig
+
+from recur.training.config import Fraction, NonNegative, Size, TrainingConfig
+from recur.training.task import PresetName
 
 FEWEST_ROWS = 64
 HORIZONS = (1, 5, 10, 20)

@@ -5,10 +5,10 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pandas as pd
-from recur import sources
-from recur.errors import InputError
 
 from apps.stock_forecasting.prices import Prices, read_prices
+from recur.data import sources
+from recur.errors import InputError
 
 Origins = tuple[np.ndarray, ...]
 """For each ticker int64 [origins], the rows that forecasts are made from: the last row that they may know of."""

@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from recur import sources
-from recur.application import Shapes
-from recur.caching import cache_folder
-from recur.errors import InputError
-from recur.runs import atomically
 
 from apps.stock_forecasting import coverage
 from apps.stock_forecasting.features import columns_of
 from apps.stock_forecasting.metrics import LEVELS
 from apps.stock_forecasting.prices import Prices, read_prices
+from recur.data import sources
+from recur.data.caching import cache_folder
+from recur.errors import InputError
+from recur.files import atomically
+from recur.training.task import Shapes
 
 if TYPE_CHECKING:
     from apps.stock_forecasting.application import ForecastOptions

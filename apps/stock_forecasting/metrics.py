@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+
 from recur.metrics.intervals import wilson_interval
 
 LEVELS = (0.025, *(step / 20 for step in range(1, 20)), 0.975)

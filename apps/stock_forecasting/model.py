@@ -6,13 +6,13 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
-from recur.layers.builders import recurrent_stack
 
 from apps.stock_forecasting.config import reported_horizons
 from apps.stock_forecasting.features import REACH, feature_names, features_of, inputs_of, recent_volatility
 from apps.stock_forecasting.filtered_simulation import simulate
 from apps.stock_forecasting.metrics import LEVELS
 from apps.stock_forecasting.quantile_head import QuantileHead
+from recur.layers.builders import recurrent_stack
 
 Tensor = Any
 PERCENT = 100.0

@@ -9,13 +9,13 @@ import pandas as pd
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
-from recur.plots import save_figure
 
 from apps.stock_forecasting import coverage
 from apps.stock_forecasting.backtest import Outcomes
 from apps.stock_forecasting.evaluation import Comparison
 from apps.stock_forecasting.metrics import LEVELS
 from apps.stock_forecasting.prices import Prices
+from recur.files import save_figure
 
 LAST_ROWS = 250
 """About a year of trading days."""

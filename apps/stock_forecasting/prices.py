@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from recur import sources
-from recur.errors import InputError, suggestion
 
 from apps.stock_forecasting import rules, yahoo
 from apps.stock_forecasting.tables import column_named, numbers, read_matrix, read_table, required_column, times
+from recur.data import sources
+from recur.errors import InputError, suggestion
 
 TABLE = re.compile(r"\.csv(\.gz)?$", re.IGNORECASE)
 MATRIX = re.compile(r"\.txt(\.gz)?$", re.IGNORECASE)

@@ -3,9 +3,6 @@
 from typing import Any
 
 import numpy as np
-from recur.application import Evaluation, Trained
-from recur.errors import InputError
-from recur.runs import Run
 
 from apps.stock_forecasting import coverage, evaluation, plots
 from apps.stock_forecasting.backtest import Outcomes, at_reported, baseline_forecasts, forecast_all, outcomes
@@ -15,6 +12,9 @@ from apps.stock_forecasting.metrics import LEVELS
 from apps.stock_forecasting.model import PERCENT
 from apps.stock_forecasting.serving import StockForecaster
 from apps.stock_forecasting.verdict import verdict
+from recur.errors import InputError
+from recur.training.runs import Run
+from recur.training.task import Evaluation, Trained
 
 
 def evaluate(trained: Trained, corpus: Corpus, run: Run) -> Evaluation:

@@ -8,6 +8,7 @@ gaps between dates.
 
 import numpy as np
 import pandas as pd
+
 from recur.errors import InputError
 
 SPLITS = (1.5, 2.0, 3.0, 4.0, 5.0, 7.0, 8.0, 10.0, 15.0, 20.0, 30.0, 50.0)

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from recur import sources
+
+from recur.data import sources
 from recur.errors import InputError, suggestion
 
 MISSING = {"", "null", "nan", "na", "n/a", "none", "-"}

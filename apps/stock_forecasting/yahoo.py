@@ -4,6 +4,7 @@ import importlib
 from collections.abc import Iterator
 
 import pandas as pd
+
 from recur.errors import InputError
 
 PREFIX = "yahoo:"

@@ -6,18 +6,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
-from recur import application, runs
-from recur.application import Batching, Datasets, Evaluation, Headline, Shapes, Trained
-from recur.config import Count, Fraction, NonNegative, Size, TrainingConfig
+
+from recur import files
 from recur.errors import InputError
+from recur.training import task
+from recur.training.config import Count, Fraction, NonNegative, Size, TrainingConfig
+from recur.training.task import Batching, Datasets, Evaluation, Headline, Shapes, Trained
 
 if TYPE_CHECKING:
     import keras
     import numpy as np
-    from recur.runs import Run
 
     from apps.text_generation.data import Corpus, Vocabulary
     from apps.text_generation.serving import TextGenerator
+    from recur.training.runs import Run
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,7 +70,7 @@ class SamplingOptions:
     """Print characters as they come."""
 
 
-class TextGeneration(application.Application[TextGenerationConfig, "Corpus", "Vocabulary"]):
+class TextGeneration(task.Application[TextGenerationConfig, "Corpus", "Vocabulary"]):
     """Prompt in, text out, a character at a time."""
 
     name = "text_generation"
@@ -85,7 +87,7 @@ class TextGeneration(application.Application[TextGenerationConfig, "Corpus", "Vo
         "them; after some minutes more (`default` on tiny Shakespeare, see the README) it is ahead.",
     )
     demo_inputs = ("ROMEO:\n", "To be, or not to be", "First Citizen:\nBefore we proceed")
-    presets: Mapping[application.PresetName, TextGenerationConfig] = {
+    presets: Mapping[task.PresetName, TextGenerationConfig] = {
         "quick": TextGenerationConfig(
             epochs=4, steps_per_epoch=350, window=32, units=256, learning_rate=6e-3, dropout=0.0, warmup_steps=50
         ),
@@ -114,19 +116,18 @@ class TextGeneration(application.Application[TextGenerationConfig, "Corpus", "Vo
 
     def write_assets(self, assets: "Vocabulary", folder: Path) -> None:
         """Writes `vocabulary.json`."""
-        runs.write_json(folder / "vocabulary.json", {"characters": assets.characters})
+        files.write_json(folder / "vocabulary.json", {"characters": assets.characters})
 
     def read_assets(self, folder: Path) -> "Vocabulary":
         """Reads `vocabulary.json`."""
         from apps.text_generation.data import Vocabulary
 
-        return Vocabulary("".join(runs.read_json(folder / "vocabulary.json")["characters"]))
+        return Vocabulary("".join(files.read_json(folder / "vocabulary.json")["characters"]))
 
     def datasets(self, corpus: "Corpus", assets: "Vocabulary", config: TextGenerationConfig) -> Datasets:
         """Batches of streams or windows."""
-        from recur import streams
-
         from apps.text_generation import data
+        from recur.data import streams
 
         train = assets.encode(corpus.train)
         shape = (config.batch_size, config.window, config.seed)

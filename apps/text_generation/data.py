@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 import tensorflow as tf
-from recur import sources
+
+from recur.data import sources
 from recur.errors import InputError
 
 UNKNOWN = 0

@@ -6,13 +6,13 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 import tqdm
-from recur.application import Evaluation, Trained
-from recur.metrics.ngram import InterpolatedNgram
-from recur.runs import Run
 
 from apps.text_generation.data import Corpus, Vocabulary
 from apps.text_generation.model import CharacterLanguageModel
 from apps.text_generation.plots import surprise_map
+from recur.metrics.ngram import InterpolatedNgram
+from recur.training.runs import Run
+from recur.training.task import Evaluation, Trained
 
 STREAMS, BURN_IN, WINDOW, PASSAGE = 64, 1000, 256, 1200
 

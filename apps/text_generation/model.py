@@ -4,6 +4,7 @@ from typing import Any
 
 import keras
 from keras import ops
+
 from recur.layers.builders import recurrent_stack
 
 Tensor = Any

@@ -7,7 +7,8 @@ import numpy as np
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
-from recur.plots import save_figure
+
+from recur.files import save_figure
 
 COLUMNS = 80
 

@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from recur.decoding.samplers import sample, uniform_noise
 
 from apps.text_generation.data import Vocabulary
 from apps.text_generation.model import CharacterLanguageModel
+from recur.decoding.samplers import sample, uniform_noise
 
 DEFAULT_LENGTH, DEFAULT_TEMPERATURE, DEFAULT_SEED = 400, 0.8, 0
 MAX_LENGTH = 20_000

@@ -1,24 +1,29 @@
 """Translation as the contract has it."""
 
 import dataclasses
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
-from recur import application
-from recur.application import Batching, Datasets, Evaluation, Headline, Shapes, Trained
-from recur.config import Fraction, NonNegative, Size, TrainingConfig
+
 from recur.errors import InputError
+from recur.training import task
+from recur.training.config import Fraction, NonNegative, Size, TrainingConfig
+from recur.training.task import Batching, Datasets, Evaluation, Headline, Shapes, Trained
 
 if TYPE_CHECKING:
     import keras
     import numpy as np
-    from recur.runs import Run
 
     from apps.translation.assets import TranslationAssets
     from apps.translation.data import Corpus
     from apps.translation.serving import Translator
+    from recur.training.runs import Run
+
+logger = logging.getLogger(__name__)
+
 
 SPLIT_SEED = 0  # not the run's: runs with different seeds then make an ensemble
 
@@ -91,7 +96,7 @@ class AnswerOptions:
     """Show several translations of each sentence, with their scores."""
 
 
-class Translation(application.Application[TranslationConfig, "Corpus", "TranslationAssets"]):
+class Translation(task.Application[TranslationConfig, "Corpus", "TranslationAssets"]):
     """Sentence in, sentence out."""
 
     name = "translation"
@@ -111,7 +116,7 @@ class Translation(application.Application[TranslationConfig, "Corpus", "Translat
         "The king gave them food and drink.",
         "Do not be afraid, for I am with you.",
     )
-    presets: Mapping[application.PresetName, TranslationConfig] = {
+    presets: Mapping[task.PresetName, TranslationConfig] = {
         "quick": TranslationConfig(
             epochs=4,
             learning_rate=6e-3,
@@ -133,8 +138,6 @@ class Translation(application.Application[TranslationConfig, "Corpus", "Translat
 
     def read(self, source: str, config: TranslationConfig) -> "Corpus":
         """Reads pairs of sentences, and holds out what parts the data does not have."""
-        from recur.loading import note
-
         from apps.translation.data import read_corpus
 
         corpus = read_corpus(
@@ -147,16 +150,14 @@ class Translation(application.Application[TranslationConfig, "Corpus", "Translat
             config.columns,
         )
         for line in corpus.notes:
-            note(line)
+            logger.info(line)
         return corpus
 
     def fit_assets(self, corpus: "Corpus", config: TranslationConfig) -> "TranslationAssets":
         """Subwords of both sides of the train part."""
-        from recur.loading import note
-        from recur.subwords import SubwordTokenizer
-
         from apps.translation.assets import TranslationAssets
         from apps.translation.batches import encoded, short_enough
+        from recur.text.subwords import SubwordTokenizer
 
         texts = [*corpus.train.sources, *corpus.train.targets]
         assets = TranslationAssets(SubwordTokenizer.fit(texts, config.vocabulary_size, config.subwords))
@@ -165,7 +166,9 @@ class Translation(application.Application[TranslationConfig, "Corpus", "Translat
             if not kept:
                 raise InputError(f"no {name} pair has at most {config.longest} subwords a side; raise --longest")
             if kept < len(part):
-                note(f"left out of {name}: {len(part) - kept:,} pairs with more than {config.longest} subwords a side")
+                logger.info(
+                    f"left out of {name}: {len(part) - kept:,} pairs with more than {config.longest} subwords a side"
+                )
         return assets
 
     def write_assets(self, assets: "TranslationAssets", folder: Path) -> None:

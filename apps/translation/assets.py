@@ -3,7 +3,7 @@
 import dataclasses
 from pathlib import Path
 
-from recur.subwords import SubwordTokenizer
+from recur.text.subwords import SubwordTokenizer
 
 
 @dataclasses.dataclass(frozen=True)

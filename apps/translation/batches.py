@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import tensorflow as tf
-from recur.application import Datasets
-from recur.batching import batches_of_tokens, padded
-from recur.subwords import BEGIN, END, SubwordTokenizer
 
 from apps.translation.data import Corpus, Pairs
+from recur.data.batching import batches_of_tokens, padded
+from recur.text.subwords import BEGIN, END, SubwordTokenizer
+from recur.training.task import Datasets
 
 if TYPE_CHECKING:
     from apps.translation.application import TranslationConfig

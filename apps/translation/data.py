@@ -4,11 +4,10 @@ import dataclasses
 import math
 import re
 
-from recur import sources
-from recur.errors import InputError
-from recur.splits import keyed_order
-
 from apps.translation.pairs import Rows, read_pairs
+from recur.data import sources
+from recur.data.splits import keyed_order
+from recur.errors import InputError
 
 BREAKS = re.compile(r"[\t\r\n]+")
 """What would begin another cell or line when a sentence is written out."""

@@ -6,11 +6,12 @@ from typing import Any
 import keras
 import tensorflow as tf
 from keras import ops
+
 from recur.layers.builders import attention_decoder, recurrent_encoder
 from recur.layers.dropout_embedding import DropoutEmbedding
 from recur.layers.encoder_decoder import EncoderDecoder
 from recur.layers.memory_attention import ProjectedMemory
-from recur.text import PADDING
+from recur.text.words import PADDING
 
 Tensor = Any
 

@@ -5,10 +5,9 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from recur import sources
-from recur.errors import InputError, suggestion
-
 from apps.translation.verses import read_verses
+from recur.data import sources
+from recur.errors import InputError, suggestion
 
 Rows = list[tuple[str, str]]
 """Sentences with their translations."""

@@ -10,8 +10,9 @@ import numpy as np
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
-from recur.plots import save_figure
-from recur.subwords import SPACE
+
+from recur.files import save_figure
+from recur.text.subwords import SPACE
 
 MAPS, TOKENS, LETTERS = 4, 40, 18
 CONTINUED = "·"

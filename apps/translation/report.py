@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from recur.application import Evaluation
 
 from apps.translation import evaluation, plots
 from apps.translation.baselines import copy_source, fit_dictionary
 from apps.translation.data import Corpus
+from recur.training.task import Evaluation
 
 MODEL = "this model"
 

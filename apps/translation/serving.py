@@ -4,14 +4,14 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import tensorflow as tf
-from recur.decoding.beam_search import Hypotheses, beam_search
-from recur.serving.fixed_sizes import padded_to
-from recur.serving.shared_functions import shared_by_signatures
-from recur.subwords import BEGIN, END
-from recur.text import PADDING
 
 from apps.translation.assets import TranslationAssets
 from apps.translation.model import TranslationModel
+from recur.decoding.beam_search import Hypotheses, beam_search
+from recur.serving.fixed_sizes import padded_to
+from recur.serving.shared_functions import shared_by_signatures
+from recur.text.subwords import BEGIN, END
+from recur.text.words import PADDING
 
 if TYPE_CHECKING:
     from apps.translation.application import TranslationConfig

@@ -4,7 +4,7 @@ import contextlib
 import re
 import sqlite3
 
-from recur import sources
+from recur.data import sources
 from recur.errors import InputError
 
 BIBLES = {"en": "3", "fr": "l"}

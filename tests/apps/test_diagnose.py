@@ -3,8 +3,9 @@
 import json
 
 import pytest
+
 from recur.gradients.records import COLUMNS, Record, RecordFile
-from recur.runs import create_run
+from recur.training.runs import create_run
 
 HEALTHY = [Record(step, "dense", "kernel", "update_ratio", None, 1e-3) for step in range(1, 202, 20)]
 SLOW = [record._replace(value=1e-6) for record in HEALTHY]

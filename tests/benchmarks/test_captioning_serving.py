@@ -2,13 +2,13 @@
 
 import pytest
 import tensorflow as tf
-from recur.application import Trained
 
 from apps.image_captioning.application import APPLICATION
 from apps.image_captioning.assets import CaptioningAssets
 from apps.image_captioning.captions import CaptionVocabulary
 from apps.image_captioning.config import CaptioningConfig
 from benchmarks.captioning_serving import PARTS, Parts, measure, rows
+from recur.training.task import Trained
 
 pytestmark = pytest.mark.slow
 

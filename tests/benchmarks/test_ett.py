@@ -5,7 +5,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import tensorflow as tf
-from recur.errors import InputError
 
 from benchmarks import ett_data
 from benchmarks.ett import CASES, Arguments, competitors, main, table
@@ -13,6 +12,7 @@ from benchmarks.ett_dlinear import DLinear, moving_average
 from benchmarks.ett_published import PUBLISHED
 from benchmarks.ett_recurrent import SegmentForecaster
 from benchmarks.ett_training import Settings, dataset, forecast, train
+from recur.errors import InputError
 
 pytestmark = pytest.mark.slow
 

@@ -7,11 +7,11 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from recur.layers import sequence_loop
 
 from benchmarks import long_memory
 from benchmarks.memory_tasks import Adding, Copying
 from benchmarks.memory_training import CELLS, Network, Settings, train
+from recur.layers.loop import sequence_loop
 
 pytestmark = pytest.mark.slow
 

@@ -3,12 +3,12 @@
 import json
 
 import pytest
-from recur.application import Trained
-from recur.runs import create_run
 
 from apps.sentiment_analysis.application import APPLICATION, SentimentConfig
 from benchmarks import sentiment_serving
 from benchmarks.sentiment_serving import EXAMPLE, Arguments
+from recur.training.runs import create_run
+from recur.training.task import Trained
 
 pytestmark = pytest.mark.slow
 

@@ -2,13 +2,13 @@
 
 import pytest
 import tensorflow as tf
-from recur.application import Trained
-from recur.subwords import SubwordTokenizer
-from recur.text import UNKNOWN
 
 from apps.translation.application import APPLICATION, TranslationConfig
 from apps.translation.assets import TranslationAssets
 from benchmarks.translation_decoding import SearchFromPython, measure
+from recur.text.subwords import SubwordTokenizer
+from recur.text.words import UNKNOWN
+from recur.training.task import Trained
 
 pytestmark = pytest.mark.slow
 

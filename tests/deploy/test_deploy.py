@@ -5,9 +5,9 @@ import kubernetes_validate
 import pydantic
 import pytest
 import yaml
-from recur.serving.server_config import BATCHING_PARAMETERS, MODELS_CONFIG, SERVER_FOLDER
 
 import apps
+from recur.serving.server_config import BATCHING_PARAMETERS, MODELS_CONFIG, SERVER_FOLDER
 from tests.checkout import ROOT
 
 DEPLOY = ROOT / "deploy"

@@ -14,7 +14,7 @@ from recur.gradients.through_time import carried, counting_first, flow, norms_th
 MAX_STEPS = 4096  # of a sequence, whose gradients are written down
 ROWS, STEPS = 8, 32  # of a batch, that are kept to look at
 
-_OURS = {"tanh": ("sigmoid", None), "relu": (None,)}  # the activations of the loops in `recur.layers.recurrences`
+_OURS = {"tanh": ("sigmoid", None), "relu": (None,)}  # the activations of the loops in `recur.layers.loop.cells`
 
 
 class RecurrentWatch:

@@ -12,7 +12,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from recur.plots import save_figure
+from recur.files import save_figure
 
 DECADES = 12  # that colours tell apart
 

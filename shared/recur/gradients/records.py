@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from recur.runs import atomically
+from recur.files import atomically
 
 
 class Record(NamedTuple):

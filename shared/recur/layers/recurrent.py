@@ -1,11 +1,11 @@
 """Recurrent layers for Keras that are fast on a CPU: same weights, same results, same files as Keras's own.
 
 `LSTM`, `GRU` and `SimpleRNN` are subclasses of Keras's layers and take their arguments. Only the loop through time
-differs: see `recur.layers.sequence_loop`. Where the arguments or the device ask for what only Keras does (other
+differs: see `recur.layers.loop.sequence_loop`. Where the arguments or the device ask for what only Keras does (other
 activations, `unroll`, cuDNN on a GPU), Keras does it.
 
 Each has an attribute `watch_gradient`, None by default: a function that back propagation calls, in the graph, with the
-norms of the gradient of the loss by the output of every step (see `watch` in `recur.layers.sequence_loop.run`).
+norms of the gradient of the loss by the output of every step (see `watch` in `recur.layers.loop.sequence_loop.run`).
 
 A model saved with these layers opens without this package by mapping them to Keras's:
 `keras.models.load_model(path, custom_objects={"recur>LSTM": keras.layers.LSTM})`.
@@ -14,8 +14,8 @@ A model saved with these layers opens without this package by mapping them to Ke
 import keras
 import tensorflow as tf
 
-from recur.layers import sequence_loop
-from recur.layers.recurrences import GRURecurrence, LSTMRecurrence, ResetBeforeGRURecurrence, SimpleRecurrence
+from recur.layers.loop import sequence_loop
+from recur.layers.loop.cells import GRURecurrence, LSTMRecurrence, ResetBeforeGRURecurrence, SimpleRecurrence
 
 _TANH = (keras.activations.tanh, keras.ops.tanh, tf.tanh)
 _SIGMOID = (keras.activations.sigmoid, keras.ops.sigmoid, tf.sigmoid)

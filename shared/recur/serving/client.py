@@ -12,10 +12,10 @@ from typing import Protocol, TypeVar
 
 import numpy as np
 
-from recur.application import Shapes
 from recur.errors import InputError
 from recur.serving.endpoint import Endpoint, parse_endpoint
 from recur.serving.retrying import Unavailable, retried
+from recur.training.task import Shapes
 
 Answer = TypeVar("Answer")
 

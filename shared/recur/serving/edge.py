@@ -18,9 +18,9 @@ import numpy as np
 import tensorflow as tf
 from tensorboard.compat.proto import meta_graph_pb2, types_pb2
 
+from recur.cli.printing import silent_libraries
 from recur.errors import InputError
-from recur.printing import silent_libraries
-from recur.runs import atomically
+from recur.files import atomically
 from recur.serving.c_interface import NativeError
 from recur.serving.fixed_rows import fixed_rows
 from recur.serving.native import meta_graphs

@@ -9,13 +9,13 @@ from typing import Any
 
 import tensorflow as tf
 
-from recur.answers import ask_module
-from recur.application import Application, Trained
 from recur.errors import InputError
-from recur.runs import Run
+from recur.serving.answers import ask_module
 from recur.serving.checksums import write_checksums
 from recur.serving.server_config import VERSION_BATCHING, version_batching
 from recur.serving.warmup import write_warmup_requests
+from recur.training.runs import Run
+from recur.training.task import Application, Trained
 
 
 def export_run(

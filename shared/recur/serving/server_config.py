@@ -12,10 +12,10 @@ from pathlib import Path
 
 from google.protobuf import text_format
 
-from recur.application import Batching
 from recur.errors import InputError
-from recur.runs import atomically
+from recur.files import atomically
 from recur.serving.versions import served_models
+from recur.training.task import Batching
 
 MODELS_CONFIG = "models.config"
 BATCHING_PARAMETERS = "batching_parameters.txt"

@@ -10,9 +10,9 @@ import numpy as np
 import PIL.Image
 import pytest
 import sklearn
-from recur.cli import main
 
 from apps.image_captioning.application import APPLICATION
+from recur.cli.application import main
 from tests.conftest import kept_as_stopped
 
 PHOTOGRAPHS = {
@@ -113,8 +113,8 @@ def tiny_flags() -> list[str]:
 @pytest.fixture(scope="session")
 def tiny_captioner(tiny_captioning_run: Path):
     """The serving module of that run."""
-    from recur.loading import load
-    from recur.runs import Run
+    from recur.training.loading import load
+    from recur.training.runs import Run
 
     return APPLICATION.serving_module(load(APPLICATION, Run(tiny_captioning_run)))
 

@@ -5,13 +5,13 @@ import types
 
 import numpy as np
 import pytest
-from recur.archives import NamedBytes
-from recur.subwords import BEGIN, END
-from recur.text import PADDING
 
 from apps.image_captioning.batches import captioning_datasets, encoded, features_as_computed
 from apps.image_captioning.captions import CaptionVocabulary
 from apps.image_captioning.pictures import Album, Part, Pictures
+from recur.data.archives import NamedBytes
+from recur.text.subwords import BEGIN, END
+from recur.text.words import PADDING
 
 CAPTIONS = [["a red dog", "a dog"], ["a cat sees a dog"], ["two cats", "a b c d e f g h"]]
 CONFIG = types.SimpleNamespace(longest=6, batch_size=2, seed=3)

@@ -5,9 +5,9 @@ import io
 import numpy as np
 import pytest
 from PIL import Image
-from recur.errors import InputError
 
 from apps.image_captioning.data import read_corpus
+from recur.errors import InputError
 
 
 def picture(number):

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import PIL.Image
 import pytest
-from recur.runs import Run
+
+from recur.training.runs import Run
 
 pytestmark = pytest.mark.slow
 

@@ -7,10 +7,10 @@ import zipfile
 from collections import Counter
 
 import pytest
-from recur.errors import InputError
 
 from apps.image_captioning import data
 from apps.image_captioning.photographs import Columns
+from recur.errors import InputError
 
 LISTS = {"train": "Flickr_8k.trainImages.txt", "dev": "Flickr_8k.devImages.txt", "test": "Flickr_8k.testImages.txt"}
 NAMES = [f"{number}_ab.jpg" for number in range(20)]

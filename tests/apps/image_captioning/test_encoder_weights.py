@@ -6,9 +6,9 @@ import pickle
 
 import numpy as np
 import pytest
-from recur.errors import InputError
 
 from apps.image_captioning.encoder_weights import MAGIC, VERSION, parse_weights, read_packaged_weights, read_weights
+from recur.errors import InputError
 
 MACHINE = {"protocol_version": VERSION, "little_endian": True, "type_sizes": {"short": 2, "int": 4, "long": 4}}
 

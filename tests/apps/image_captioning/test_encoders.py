@@ -5,9 +5,9 @@ import importlib
 import keras
 import numpy as np
 import pytest
-from recur.errors import InputError
 
 from apps.image_captioning.encoders import PREPROCESSING, encoder
+from recur.errors import InputError
 
 pytestmark = pytest.mark.slow
 

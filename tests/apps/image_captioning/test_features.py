@@ -4,11 +4,11 @@ import keras
 import numpy as np
 import PIL.Image
 import pytest
-from recur.caching import cache_folder
-from recur.errors import InputError
-from recur.sources import fingerprint
 
 from apps.image_captioning.features import encoder_fingerprint, image_features
+from recur.data.caching import cache_folder
+from recur.data.sources import fingerprint
+from recur.errors import InputError
 from tests.apps.image_captioning.conftest import encoded
 
 pytestmark = pytest.mark.slow

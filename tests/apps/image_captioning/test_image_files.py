@@ -5,11 +5,11 @@ import PIL.Image
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from recur.errors import InputError
-from recur.sources import fingerprint
 
 from apps.image_captioning import files, image_files
 from apps.image_captioning.image_files import ImageFiles, bad_images, check_image, read_image
+from recur.data.sources import fingerprint
+from recur.errors import InputError
 from tests.apps.image_captioning.conftest import PHOTOGRAPHS, encoded
 
 

@@ -4,10 +4,10 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from recur.subwords import BEGIN
 
 from apps.image_captioning.model import CaptioningModel, unevenness
 from apps.image_captioning.regions import Regions
+from recur.text.subwords import BEGIN
 from tests.apps.image_captioning.conftest import SMALL_MODEL
 
 pytestmark = pytest.mark.slow

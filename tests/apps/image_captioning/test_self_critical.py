@@ -11,8 +11,6 @@ import pytest
 import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
-from recur.subwords import BEGIN, END
-from recur.text import PADDING, UNKNOWN
 
 from apps.image_captioning.captions import FIRST, CaptionVocabulary
 from apps.image_captioning.efficientnet_lite import pretrained_encoder
@@ -20,6 +18,8 @@ from apps.image_captioning.model import CaptioningModel
 from apps.image_captioning.refinement import image_datasets
 from apps.image_captioning.reward import CaptionReward, with_endings
 from apps.image_captioning.self_critical import SelfCriticalModel, advantages
+from recur.text.subwords import BEGIN, END
+from recur.text.words import PADDING, UNKNOWN
 from tests.apps.image_captioning.conftest import SMALL_MODEL
 from tests.conftest import kept_as_stopped
 

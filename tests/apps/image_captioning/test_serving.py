@@ -7,18 +7,19 @@ import numpy as np
 import PIL.Image
 import pytest
 import tensorflow as tf
-from recur import commands, loading
-from recur.application import Trained
-from recur.cli import main
-from recur.errors import InputError
-from recur.runs import Run
-from recur.serving.native import NativeSavedModel, must_compile_functions, operations
-from recur.serving.stock_operations import stock_operations
 
 from apps.image_captioning.application import APPLICATION
 from apps.image_captioning.encoder_weights import PACKAGE
 from apps.image_captioning.prediction import caption_all, looked_at
 from apps.image_captioning.serving import TOGETHER
+from recur.cli import commands
+from recur.cli.application import main
+from recur.errors import InputError
+from recur.serving.native import NativeSavedModel, must_compile_functions, operations
+from recur.serving.stock_operations import stock_operations
+from recur.training import loading
+from recur.training.runs import Run
+from recur.training.task import Trained
 from tests.apps.image_captioning.conftest import encoded
 from tests.shared.recur.serving.asking import assert_asked_as_predicted
 from tests.shared.recur.serving.tiny_server import TinyServer
@@ -169,7 +170,7 @@ def test_a_model_without_attention_answers_too(tiny_captioning_run, images):
 def test_predict_takes_paths_and_needs_no_package_of_weights(
     image_captioning, tiny_captioning_run, squares, monkeypatch
 ):
-    from recur import sources
+    from recur.data import sources
 
     packaged = sources.packaged_files
 

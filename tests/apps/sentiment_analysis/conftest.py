@@ -5,9 +5,9 @@ import random
 from pathlib import Path
 
 import pytest
-from recur.cli import main
 
 from apps.sentiment_analysis.application import APPLICATION
+from recur.cli.application import main
 from tests.conftest import MadeOnce, kept_as_stopped
 
 THINGS = ("the plot", "the tea", "every scene", "the cake", "the music", "this soap", "the ending")

@@ -5,10 +5,10 @@ import itertools
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from recur.text import UNKNOWN
 
 from apps.sentiment_analysis.application import SentimentConfig
 from apps.sentiment_analysis.batches import ordered_batches, read_part, train_batches
+from recur.text.words import UNKNOWN
 
 REVIEWS = [np.full(1 + number % 70, 2 + number, np.int32) for number in range(90)]
 LABELS = np.eye(2, dtype=np.float32)[np.arange(90) % 2]

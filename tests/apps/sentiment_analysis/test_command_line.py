@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from recur.runs import Run
+
+from recur.training.runs import Run
 
 pytestmark = pytest.mark.slow
 
@@ -49,16 +50,16 @@ def test_evaluate_measures_beside_linear_models(sentiment_analysis, tiny_sentime
 def test_stopped_between_and_within_stages_equals_never_stopped(
     sentiment_analysis, tiny_reviews, tiny_flags, tiny_sentiment_run, monkeypatch
 ):
-    from recur import training
+    from recur.training import trainer
 
-    save = training.Trainer.save_checkpoint
+    save = trainer.Trainer.save_checkpoint
 
     def save_and_stop(trainer):
         save(trainer)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:  # in the stage before
-        patch.setattr(training.Trainer, "save_checkpoint", save_and_stop)
+        patch.setattr(trainer.Trainer, "save_checkpoint", save_and_stop)
         assert sentiment_analysis("train", "--data", tiny_reviews, *tiny_flags, "--out", "run").status == 130
     assert not Run(Path("run")).checkpoint.exists()
     shutil.copytree(tiny_sentiment_run.parent / "stopped", "within")  # in the main one

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from recur.errors import InputError
-from recur.text import WordVocabulary, count_words
 
 from apps.sentiment_analysis import data, reviews
 from apps.sentiment_analysis.data import encode_all
+from recur.errors import InputError
+from recur.text.words import WordVocabulary, count_words
 
 pytestmark = pytest.mark.slow
 

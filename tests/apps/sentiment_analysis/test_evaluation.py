@@ -11,11 +11,11 @@ import sklearn.metrics
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.image import imread
-from recur.metrics.calibration import with_temperature
 
 from apps.sentiment_analysis import evaluation
 from apps.sentiment_analysis.evaluation import compare, confusion, mcnemar, measure, mistakes
 from apps.sentiment_analysis.plots import accuracy_by_length_plot, confusion_plot, reliability_plot, word_counts
+from recur.metrics.calibration import with_temperature
 
 pytestmark = pytest.mark.slow
 

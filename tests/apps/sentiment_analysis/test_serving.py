@@ -6,13 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
-from recur import commands, loading
-from recur.metrics.calibration import with_temperature
-from recur.runs import Run
-from recur.serving.native import NativeSavedModel, must_compile_functions, operations
 
 from apps.sentiment_analysis.application import APPLICATION
 from apps.sentiment_analysis.prediction import logits
+from recur.cli import commands
+from recur.metrics.calibration import with_temperature
+from recur.serving.native import NativeSavedModel, must_compile_functions, operations
+from recur.training import loading
+from recur.training.runs import Run
 from tests.shared.recur.serving.asking import assert_asked_as_predicted
 
 pytestmark = pytest.mark.slow

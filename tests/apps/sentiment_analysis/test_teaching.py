@@ -4,13 +4,13 @@ import dataclasses
 
 import numpy as np
 import pytest
-from recur.text import WordVocabulary, count_words
 
 from apps.sentiment_analysis.application import SentimentConfig
 from apps.sentiment_analysis.assets import SentimentAssets
 from apps.sentiment_analysis.batches import classification_datasets
 from apps.sentiment_analysis.data import Corpus, Part
 from apps.sentiment_analysis.teaching import teacher_probabilities
+from recur.text.words import WordVocabulary, count_words
 
 GOOD, BAD = [b"a lovely and warm film"] * 6, [b"a dull and cold film"] * 6
 TRAIN = Part(GOOD + BAD, np.repeat([1, 0], 6).astype(np.int32))

@@ -66,9 +66,8 @@ def tiny_prices(made_once: MadeOnce, make_table: MakeTable) -> Path:
 @pytest.fixture(scope="session")
 def tiny_stock_run(made_once: MadeOnce, tiny_prices: Path) -> Path:
     """The folder of a finished run on them. Do not write to it."""
-    from recur.cli import main
-
     from apps.stock_forecasting.application import APPLICATION
+    from recur.cli.application import main
 
     def train(folder: Path) -> None:
         words = ["train", "--data", str(tiny_prices), *FLAGS.split(), "--out", str(folder / "run"), "--debug"]

@@ -4,7 +4,6 @@ import dataclasses
 
 import numpy as np
 import pytest
-from recur.errors import InputError
 
 from apps.stock_forecasting import batches
 from apps.stock_forecasting.application import APPLICATION
@@ -13,6 +12,7 @@ from apps.stock_forecasting.config import StockConfig
 from apps.stock_forecasting.data import read_corpus
 from apps.stock_forecasting.filtered_simulation import simulate
 from apps.stock_forecasting.metrics import LEVELS
+from recur.errors import InputError
 
 pytestmark = pytest.mark.slow
 

@@ -5,10 +5,10 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from recur.cli import main
 
 from apps.stock_forecasting.application import APPLICATION
 from apps.stock_forecasting.forecasts import dates_ahead
+from recur.cli.application import main
 from tests.conftest import CommandLine
 
 pytestmark = pytest.mark.slow

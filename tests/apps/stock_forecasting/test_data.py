@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from recur.errors import InputError
 
 from apps.stock_forecasting.data import divide, read_corpus
+from recur.errors import InputError
 
 
 @pytest.fixture(autouse=True)

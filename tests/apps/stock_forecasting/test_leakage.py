@@ -7,16 +7,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from recur import fitting, loading
-from recur.application import Trained
-from recur.config import checked
-from recur.runs import open_run
 
 from apps.stock_forecasting import assets, backtest, batches, calibration
 from apps.stock_forecasting.application import APPLICATION
 from apps.stock_forecasting.config import StockConfig
 from apps.stock_forecasting.data import Corpus
 from apps.stock_forecasting.serving import StockForecaster
+from recur.training import loading, stages
+from recur.training.config import checked
+from recur.training.runs import open_run
+from recur.training.task import Trained
 
 pytestmark = pytest.mark.slow
 
@@ -62,7 +62,7 @@ def _parts(before: Corpus, after: Corpus, part: str) -> zip:
 
 
 def train(corpus: Corpus, folder: Path) -> Trained:
-    run = fitting.train(APPLICATION, corpus.source, CONFIG, "quick", folder / "run")
+    run = stages.train(APPLICATION, corpus.source, CONFIG, "quick", folder / "run")
     return loading.load(APPLICATION, open_run(APPLICATION.name, str(run.path)))
 
 

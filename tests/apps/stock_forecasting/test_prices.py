@@ -8,10 +8,10 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from recur.errors import InputError
 
 from apps.stock_forecasting import prices, rules
 from apps.stock_forecasting.prices import read_prices
+from recur.errors import InputError
 
 pytestmark = pytest.mark.slow
 

@@ -7,12 +7,6 @@ import pytest
 import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from recur import loading
-from recur.answers import answers, ask_module, ask_saved_model
-from recur.application import Trained
-from recur.runs import open_run
-from recur.serving.export import export_run
-from recur.serving.native import NativeSavedModel
 
 from apps.stock_forecasting.application import APPLICATION, ForecastOptions
 from apps.stock_forecasting.backtest import at_reported, forecast_all, outcomes
@@ -21,6 +15,12 @@ from apps.stock_forecasting.conformal import apply_conformal
 from apps.stock_forecasting.data import read_corpus
 from apps.stock_forecasting.model import PERCENT
 from apps.stock_forecasting.serving import StockForecaster
+from recur.serving.answers import answers, ask_module, ask_saved_model
+from recur.serving.export import export_run
+from recur.serving.native import NativeSavedModel
+from recur.training import loading
+from recur.training.runs import open_run
+from recur.training.task import Trained
 from tests.shared.recur.serving.asking import assert_asked_as_predicted
 
 pytestmark = pytest.mark.slow

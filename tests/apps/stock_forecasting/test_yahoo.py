@@ -5,9 +5,9 @@ import types
 
 import pandas as pd
 import pytest
-from recur.errors import InputError
 
 from apps.stock_forecasting.prices import read_prices
+from recur.errors import InputError
 
 
 class Ticker:

@@ -12,9 +12,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from recur import sources
 
 from apps.text_generation.application import APPLICATION
+from recur.data import sources
 from tests.checkout import ROOT
 
 pytestmark = pytest.mark.slow
@@ -355,7 +355,7 @@ class TestPredict:
 
 
 def test_settings_are_refused_before_anything_is_loaded(text_generation, monkeypatch):
-    monkeypatch.setattr("recur.cli.import_late", None)
+    monkeypatch.setattr("recur.cli.application.import_late", None)
     assert "--units" in text_generation.refused("train", "--units", "0")
     assert "--top-p" in text_generation.refused("predict", "run", "--top-p", "0")
 

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from recur.streams import steps_in_pass, stream_batches, validation_batches
 
 from apps.text_generation.application import APPLICATION, TextGenerationConfig
 from apps.text_generation.data import (
@@ -17,6 +16,7 @@ from apps.text_generation.data import (
     read_corpus,
     window_batches,
 )
+from recur.data.streams import steps_in_pass, stream_batches, validation_batches
 
 pytestmark = pytest.mark.slow
 

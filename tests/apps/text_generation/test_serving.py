@@ -6,15 +6,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
-from recur import commands, loading
-from recur.answers import answers, ask_module
-from recur.runs import Run
-from recur.serving.native import NativeSavedModel, must_compile_functions, operations
 from tensorflow_serving.apis import prediction_log_pb2
 
 from apps.text_generation.application import APPLICATION, SamplingOptions
 from apps.text_generation.requests import sample_request
 from apps.text_generation.serving import TextGenerator
+from recur.cli import commands
+from recur.serving.answers import answers, ask_module
+from recur.serving.native import NativeSavedModel, must_compile_functions, operations
+from recur.training import loading
+from recur.training.runs import Run
 from tests.shared.recur.serving.asking import assert_asked_as_predicted
 
 pytestmark = pytest.mark.slow

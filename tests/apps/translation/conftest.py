@@ -5,9 +5,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from recur.cli import main
 
 from apps.translation.application import APPLICATION
+from recur.cli.application import main
 from tests.conftest import kept_as_stopped
 
 NOUNS = {"cat": "gato", "dog": "perlo", "bird": "avio", "horse": "kavalo", "fish": "pesko"}
@@ -71,7 +71,7 @@ def tiny_flags() -> list[str]:
 @pytest.fixture(scope="session")
 def tiny_translator(tiny_translation_run: Path):
     """The serving module of that run."""
-    from recur.loading import load
-    from recur.runs import Run
+    from recur.training.loading import load
+    from recur.training.runs import Run
 
     return APPLICATION.serving_module(load(APPLICATION, Run(tiny_translation_run)))

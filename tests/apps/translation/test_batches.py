@@ -4,12 +4,12 @@ import dataclasses
 
 import numpy as np
 import pytest
-from recur.subwords import BEGIN, END, SubwordTokenizer
-from recur.text import PADDING
 
 from apps.translation.application import TranslationConfig
 from apps.translation.batches import batch, translation_datasets
 from apps.translation.data import Corpus, Pairs
+from recur.text.subwords import BEGIN, END, SubwordTokenizer
+from recur.text.words import PADDING
 
 WORDS = ("red", "cat", "sings", "loudly", "over", "there")
 SOURCES = [" ".join(WORDS[i % 5 : i % 5 + 1 + i % 3]) + f" {i}" for i in range(60)]

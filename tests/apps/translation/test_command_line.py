@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from recur.runs import Run
-from recur.subwords import SubwordTokenizer
+
+from recur.text.subwords import SubwordTokenizer
+from recur.training.runs import Run
 
 pytestmark = pytest.mark.slow
 

@@ -7,10 +7,10 @@ from collections import Counter
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from recur.errors import InputError
 
 from apps.translation import data
 from apps.translation.verses import MOST_WORDS, plain_verse, read_verses
+from recur.errors import InputError
 
 pytestmark = pytest.mark.slow
 
@@ -96,7 +96,7 @@ class TestSample:
     @pytest.mark.parametrize("content", ["", "no database" * 1000])
     def test_a_damaged_sample(self, here, monkeypatch, content):
         write(here / "bible #1?.db", content)
-        monkeypatch.setattr("recur.sources.packaged_files", lambda *_: [here / "bible #1?.db"])
+        monkeypatch.setattr("recur.data.sources.packaged_files", lambda *_: [here / "bible #1?.db"])
         assert "is damaged (" in refusal("sample", "en", "fr")
 
     @pytest.mark.parametrize(

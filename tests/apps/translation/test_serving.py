@@ -6,16 +6,17 @@ import json
 import numpy as np
 import pytest
 import tensorflow as tf
-from recur import commands, loading
-from recur.application import Trained
-from recur.runs import Run
-from recur.serving.native import NativeSavedModel, must_compile_functions, operations
-from recur.subwords import END
 
 from apps.translation import serving
 from apps.translation.application import APPLICATION
 from apps.translation.prediction import attended, translate_all
 from apps.translation.serving import Translator, longest_translation
+from recur.cli import commands
+from recur.serving.native import NativeSavedModel, must_compile_functions, operations
+from recur.text.subwords import END
+from recur.training import loading
+from recur.training.runs import Run
+from recur.training.task import Trained
 from tests.shared.recur.serving.asking import assert_asked_as_predicted
 
 pytestmark = pytest.mark.slow

@@ -6,6 +6,7 @@ import pytest
 from keras import layers
 from keras.initializers import Constant, Orthogonal
 from keras.optimizers import SGD, Adam
+
 from recur.callbacks.gradient_monitor import GradientMonitor
 from recur.layers import recurrent
 

@@ -10,10 +10,10 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+
 from recur.callbacks import GradientClipping, GradientMonitor
 from recur.gradients.records import RecordFile, read_records
 from recur.layers import recurrent
-
 from tests.checkout import ROOT
 
 pytestmark = pytest.mark.slow

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 import tensorflow as tf
+
 from recur.decoding.beam import largest
 from recur.decoding.beam_search import beam_search
 from recur.decoding.repetition import completing_symbols

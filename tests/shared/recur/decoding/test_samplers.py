@@ -6,6 +6,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+
 from recur.decoding.samplers import sample, uniform_noise
 
 pytestmark = pytest.mark.slow

@@ -9,6 +9,7 @@ import pytest
 import tensorflow as tf
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+
 from recur.gradients import attribution
 from recur.gradients.attribution import integrated_gradients
 from recur.layers.recurrent import GRU, LSTM

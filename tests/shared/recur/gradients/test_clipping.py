@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from recur.gradients import clipping
 from recur.gradients.clipping_rule import RULES, ClippingRule
 from recur.gradients.norm_history import NormHistory

@@ -4,6 +4,7 @@ import math
 
 import pandas as pd
 import pytest
+
 from recur.gradients.diagnosis import diagnose
 from recur.gradients.records import Record, table
 

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+
 from recur.gradients.finite import all_finite
 from recur.gradients.norms import dense, global_norm, norms
 

@@ -3,6 +3,7 @@
 import math
 
 import pytest
+
 from recur.gradients.records import Record, RecordFile, read_records
 
 SEEN = [Record(step, "lstm", "kernel", "gradient_norm", None, step / 8) for step in (1, 2, 3)]

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+
 from recur.gradients import statistics
 
 pytestmark = pytest.mark.slow

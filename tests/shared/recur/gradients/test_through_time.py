@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import tensorflow as tf
+
 from recur.gradients.through_time import carried, counting_first, flow, norms_through_time, watched_zeros
 
 

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from recur.layers.cell_layer import CellLayer
 
 FLAGS = ("return_sequences", "return_state", "go_backwards", "zero_output_for_mask", "unroll")

@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from recur.layers.builders import CELLS, attention_decoder
 
 pytestmark = pytest.mark.slow

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from recur.layers.dropout_embedding import DropoutEmbedding
 
 WORDS = 40

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from recur.layers.builders import CELLS, recurrent_encoder
 
 pytestmark = pytest.mark.slow

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+
 from recur.layers.networks import encoder_decoder
 from recur.serving.native import NativeSavedModel
 

@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from recur.layers.layer_norm_lstm import EPSILON, LayerNormLSTM
 from recur.layers.stack import RecurrentStack
 

@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+
 from recur.layers.builders import attention_decoder, recurrent_layer
 from recur.layers.encoder import RecurrentEncoder
 from recur.layers.networks import (

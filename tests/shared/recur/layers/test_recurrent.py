@@ -10,9 +10,10 @@ import pytest
 import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from recur.layers import graph_loop, recurrent, sequence_loop
-from recur.layers.recurrences import GRURecurrence, LSTMRecurrence, ResetBeforeGRURecurrence, SimpleRecurrence
 
+from recur.layers import recurrent
+from recur.layers.loop import graph_loop, sequence_loop
+from recur.layers.loop.cells import GRURecurrence, LSTMRecurrence, ResetBeforeGRURecurrence, SimpleRecurrence
 from tests.checkout import ROOT
 
 pytestmark = pytest.mark.slow

@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from recur.layers import weight_drop
 from recur.layers.stack import RecurrentStack
 from recur.layers.weight_drop import WeightDropLSTM

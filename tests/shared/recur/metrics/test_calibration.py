@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.metrics import log_loss
+
 from recur.metrics import calibration
 from recur.metrics.calibration import (
     expected_calibration_error,
@@ -15,7 +17,6 @@ from recur.metrics.calibration import (
     reliability,
     with_temperature,
 )
-from sklearn.metrics import log_loss
 
 pytestmark = pytest.mark.slow
 

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+
 from recur.metrics.cross_entropy import SmoothedCrossEntropy, nats, token_metrics, wrong
 
 GENERATOR = np.random.default_rng(0)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from recur.metrics import ngram
 from recur.metrics.ngram import FALLBACK_DISCOUNTS, InterpolatedNgram, modified_discounts, ngram_keys
 

@@ -11,14 +11,15 @@ from typing import Any
 
 import numpy as np
 import urllib3
-from recur.answers import Asked, answers, ask_module
-from recur.application import Application, Batching
-from recur.cli import main
+
+from recur.cli.application import main
+from recur.serving.answers import Asked, answers, ask_module
 from recur.serving.client import connect
 from recur.serving.inspection import inspection
 from recur.serving.json_tensors import to_json
-from recur.serving.server.development_server import DevelopmentServer, ServerSettings
 from recur.serving.server_config import VERSION_BATCHING, version_batching
+from recur.training.task import Application, Batching
+from tfserving_dev.development_server import DevelopmentServer, ServerSettings
 
 
 @contextlib.contextmanager

@@ -4,6 +4,7 @@ import shutil
 import subprocess
 
 import pytest
+
 from recur.serving.checksums import checksum_faults, write_checksums
 
 

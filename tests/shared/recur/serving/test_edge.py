@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+
 from recur.layers.builders import recurrent_layer
 from recur.serving.warmup import read_warmup_requests, write_warmup_requests
 

@@ -5,6 +5,7 @@ import shutil
 
 import pytest
 import tensorflow as tf
+
 from recur.serving.inspection import inspection
 from recur.serving.stock_operations import stock_operations
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
-from recur.serving.native import NativeError, NativeSavedModel, Signature, must_compile_functions, operations
 
+from recur.serving.native import NativeError, NativeSavedModel, Signature, must_compile_functions, operations
 from tests.checkout import ROOT
 
 pytestmark = pytest.mark.slow

@@ -2,12 +2,12 @@
 
 import pytest
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format, wrappers_pb2
-from recur.application import Batching
-from recur.errors import InputError
-from recur.serving.server_config import batching_parameters, models_config, version_batching, write_server_config
 from tensorflow_serving.config import model_server_config_pb2
 
 import apps
+from recur.errors import InputError
+from recur.serving.server_config import batching_parameters, models_config, version_batching, write_server_config
+from recur.training.task import Batching
 
 NUMBERS = ("max_batch_size", "batch_timeout_micros", "max_enqueued_batches", "num_batch_threads")
 

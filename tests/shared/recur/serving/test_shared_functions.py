@@ -3,6 +3,7 @@
 import doctest
 
 import tensorflow as tf
+
 from recur.serving import shared_functions
 from recur.serving.native import NativeSavedModel
 from recur.serving.shared_functions import shared_by_signatures

@@ -1,0 +1,1 @@
+"""The commands, derived from the contract of an application."""

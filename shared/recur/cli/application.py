@@ -1,0 +1,298 @@
+"""The command line of an application, derived from its contract: train, evaluate, predict, export, ask."""
+
+import dataclasses
+import errno
+import importlib
+import io
+import os
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from recur.cli.ask import Server
+from recur.cli.printing import check_output, log_to_standard_error, silent_libraries
+from recur.cli.usage import HELP, first_word, parse
+from recur.errors import CommandFailedError, InputError
+from recur.training.config import TrainingConfig, checked
+from recur.training.task import Application, PresetName
+
+OK, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+_NO_ROOM = (None, errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EROFS, errno.EACCES)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Early:
+    """What must be known before the other flags can be: it decides their defaults."""
+
+    preset: PresetName = "default"
+    resume: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class _Resume:
+    """All that may be said beside a run to continue."""
+
+    resume: str
+    debug: bool = False
+
+
+def main(application: Application, arguments: Sequence[str] | None = None) -> int:
+    """Runs one command of an application.
+
+    Args:
+        application: The application.
+        arguments: Words of the command line after the program's name; `sys.argv[1:]` by default.
+
+    Returns:
+        The exit status: 0, 1 for a failure while running, 2 for bad usage or input, 130 after Ctrl-C.
+    """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    return guarded(lambda: _dispatch(application, words), debug="--debug" in words)
+
+
+def guarded(command: Callable[[], Any], debug: bool, complain: Callable[[str], None] | None = None) -> int:
+    """Runs a command and turns every error into one line on standard error and an exit status.
+
+    Args:
+        command: What to do.
+        debug: Whether to print tracebacks.
+        complain: Takes the line instead, without `error: `.
+
+    Returns:
+        The exit status.
+    """
+    tell = complain or _print_error
+    log_to_standard_error()
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # what names a file may be no text
+    try:
+        command()
+        sys.stdout.flush()
+    except SystemExit as stop:
+        return int(stop.code or 0)
+    except KeyboardInterrupt:
+        _complain("interrupted", debug, tell)
+        return INTERRUPTED
+    except BrokenPipeError:  # the reader, `head` say, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return OK
+    except InputError as error:
+        _complain(str(error), debug, tell)
+        return BAD_INPUT
+    except (CommandFailedError, FloatingPointError) as error:
+        _complain(str(error), debug, tell)
+        return FAILED
+    except OSError as error:
+        where = f" ({error.filename})" if error.filename else ""
+        mend = "" if error.errno not in _NO_ROOM else "; free some space or choose another folder, then run it again"
+        _complain(f"{error.strerror or error}{where}{mend}", debug, tell)
+        return FAILED
+    except Exception as error:  # noqa: BLE001 - the last resort: one line instead of a traceback
+        hint = "" if debug else "; run it again with --debug to see where"
+        _complain(f"{type(error).__name__}: {error}{hint}", debug, tell)
+        return FAILED
+    return OK
+
+
+def _complain(message: str, debug: bool, tell: Callable[[str], None]) -> None:
+    if debug:
+        traceback.print_exc()
+    tell(" ".join(message.split()))
+
+
+def _print_error(line: str) -> None:
+    print(f"error: {line}", file=sys.stderr)  # noqa: T201
+
+
+def import_late(name: str) -> Any:
+    """A module that loads TensorFlow: after the command line is parsed, so that bad usage is answered at once."""
+    with silent_libraries():
+        return importlib.import_module(name)
+
+
+_RunArgument = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Evaluate:
+    """Measure a run beside its baselines; writes metrics.json and plots."""
+
+    run: _RunArgument
+    """A run directory, or `latest`."""
+    data: str | None = None
+    """Other data than the run was trained on."""
+    json: bool = False
+    """Print one JSON object and nothing else."""
+    debug: bool = False
+    """Show the traceback of an error."""
+
+
+@dataclasses.dataclass(frozen=True)
+class _Export:
+    """Write a SavedModel that TensorFlow Serving answers raw requests with."""
+
+    run: _RunArgument
+    """A run directory, or `latest`."""
+    to: Path = Path("saved_models")
+    """Folder in which NAME/VERSION is made, with the next version."""
+    debug: bool = False
+    """Show the traceback of an error."""
+
+
+_EnsembleArgument = Annotated[
+    tuple[str, ...], tyro.conf.arg(metavar="RUN", help="More runs with the same assets, to average with this one.")
+]
+
+
+def _command_type(application: Application, kind: type) -> type:
+    """A command, with `--ensemble` where the application has ensembles."""
+    if not application.ensembles:
+        return kind
+    field = ("ensemble", _EnsembleArgument, dataclasses.field(default=()))
+    documented = {"__doc__": kind.__doc__}
+    return dataclasses.make_dataclass(kind.__name__, [field], bases=(kind,), namespace=documented, frozen=True)
+
+
+def _others(application: Application, command: Any) -> dict[str, tuple[str, ...]]:
+    return {"others": command.ensemble} if application.ensembles else {}
+
+
+def _train_type(application: Application, defaults: TrainingConfig) -> type:
+    fields: list[Any] = [
+        ("data", str, dataclasses.field(default="sample")),
+        ("preset", PresetName, dataclasses.field(default="default")),
+        ("out", Path | None, dataclasses.field(default=None)),
+        ("resume", str | None, dataclasses.field(default=None)),
+        ("debug", bool, dataclasses.field(default=False)),
+        ("config", tyro.conf.OmitArgPrefixes[type(defaults)], dataclasses.field(default=defaults)),
+    ]
+    texts = {
+        "data": "`sample` (packaged real data), the name of a TensorFlow dataset, or a path.",
+        "preset": "Settings to start from; every one can be changed by its own flag.",
+        "out": "Run directory to make; by default runs/NAME/YYYYMMDD-HHMMSS.",
+        "resume": "Run to continue, alone: it keeps its settings and ends as if it had never been stopped.",
+        "debug": "Show the traceback of an error.",
+    }
+    annotated = [
+        (name, Annotated[kind, tyro.conf.arg(help=texts[name])] if name in texts else kind, default)
+        for name, kind, default in fields
+    ]
+    made = dataclasses.make_dataclass("Train", annotated, frozen=True)
+    made.__doc__ = f"Train ({application.summary})."
+    return made
+
+
+_Inputs = Annotated[
+    tuple[str, ...],
+    tyro.conf.Positional,
+    tyro.conf.arg(metavar="INPUT", help="Inputs; without any, one a line from standard input."),
+]
+_Json = Annotated[bool, tyro.conf.arg(help="Print one JSON object.")]
+_Output = Annotated[Path | None, tyro.conf.arg(help="Write the answers to FILE.csv or FILE.jsonl.")]
+_Debug = Annotated[bool, tyro.conf.arg(help="Show the traceback.")]
+
+
+def _answer_fields(application: Application) -> list[Any]:
+    return [
+        ("inputs", _Inputs, dataclasses.field(default=())),
+        ("options", tyro.conf.OmitArgPrefixes[application.options], dataclasses.field(default=application.options())),
+        ("json", _Json, dataclasses.field(default=False)),
+        ("output", _Output, dataclasses.field(default=None)),
+        ("debug", _Debug, dataclasses.field(default=False)),
+    ]
+
+
+def _predict_type(application: Application) -> type:
+    run = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN", help="Run directory, or `latest`.")]
+    made = dataclasses.make_dataclass("Predict", [("run", run), *_answer_fields(application)], frozen=True)
+    made.__doc__ = "Answer inputs with a run."
+    return _command_type(application, made)
+
+
+def _ask_type(application: Application) -> type:
+    server = tyro.conf.OmitArgPrefixes[Server]
+    made = dataclasses.make_dataclass("Ask", [("server", server), *_answer_fields(application)], frozen=True)
+    made.__doc__ = "Answer inputs with an export that a server has."
+    return made
+
+
+def _dispatch(application: Application, words: list[str]) -> None:
+    program = f"python -m apps.{application.name}"
+    commands = {"train": _train, "evaluate": _evaluate, "predict": _predict, "export": _export, "ask": _ask}
+    name = first_word(words, commands, program)
+    if name is None:
+        parse(_overview(application), words, program, description=application.summary)
+    else:
+        commands[name](application, words[1:], f"{program} {name}")
+
+
+def _overview(application: Application) -> Any:
+    """What `--help` alone shows."""
+    kinds = {
+        "train": _train_type(application, application.presets["default"]),
+        "evaluate": _command_type(application, _Evaluate),
+        "predict": _predict_type(application),
+        "export": _command_type(application, _Export),
+        "ask": _ask_type(application),
+    }
+    union: Any = None
+    for name, kind in kinds.items():
+        choice = Annotated[kind, tyro.conf.subcommand(name, description=kind.__doc__)]
+        union = choice if union is None else union | choice
+    return union
+
+
+def _train(application: Application, words: list[str], program: str) -> None:
+    early, _ = parse(_Early, words, program, add_help=False, return_unknown_args=True)
+    if early.resume is not None and not HELP & set(words):
+        try:
+            parse(_Resume, words, program)
+        except InputError:
+            message = "a resumed run keeps its settings, data and folder; leave out every flag but --resume"
+            raise InputError(message) from None
+        import_late("recur.training.stages").resume(application, early.resume)
+        return
+    command = parse(_train_type(application, application.presets[early.preset]), words, program)
+    config = checked(command.config)
+    import_late("recur.training.stages").train(application, command.data, config, early.preset, command.out)
+
+
+def _evaluate(application: Application, words: list[str], program: str) -> None:
+    command = parse(_command_type(application, _Evaluate), words, program)
+    evaluate = import_late("recur.cli.commands").evaluate
+    evaluate(application, command.run, command.data, as_json=command.json, **_others(application, command))
+
+
+def _parse_inputs(kind: type, words: list[str], program: str) -> Any:
+    try:
+        return parse(kind, words, program)
+    except InputError as error:
+        if "unrecognized" not in str(error) or "--" in words:
+            raise
+        raise InputError(f"{error} (an INPUT that begins with a hyphen goes after --)") from None
+
+
+def _predict(application: Application, words: list[str], program: str) -> None:
+    command = _parse_inputs(_predict_type(application), words, program)
+    options = checked(command.options)
+    if command.output is not None:
+        check_output(command.output)
+    inputs, others = command.inputs or None, _others(application, command)
+    predict = import_late("recur.cli.commands").predict
+    predict(application, command.run, inputs, options, command.json, command.output, **others)
+
+
+def _ask(application: Application, words: list[str], program: str) -> None:
+    command = _parse_inputs(_ask_type(application), words, program)
+    options = checked(command.options)
+    ask = import_late("recur.cli.ask").ask
+    ask(application, command.server, command.inputs or None, options, command.json, command.output)
+
+
+def _export(application: Application, words: list[str], program: str) -> None:
+    command = parse(_command_type(application, _Export), words, program)
+    import_late("recur.cli.commands").export(application, command.run, command.to, **_others(application, command))

@@ -1,0 +1,1 @@
+"""Sources of data, tables, archives, splits, batches and caches."""

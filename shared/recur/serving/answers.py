@@ -1,0 +1,64 @@
+"""Raw inputs to answers, whoever holds the model: the serving module here, an export, or a server."""
+
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from recur.training.task import Application, Shapes
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+    from recur.serving.native import NativeSavedModel
+
+
+class Asked(NamedTuple):
+    """Whoever holds a model.
+
+    Attributes:
+        shapes: Of the inputs of each signature.
+        ask: From the name of a signature and its inputs to its outputs.
+    """
+
+    shapes: Shapes
+    ask: Callable[[str, Mapping[str, np.ndarray]], Mapping[str, np.ndarray]]
+
+
+def ask_module(module: "tf.Module") -> Asked:
+    """Asks a serving module: what `predict` does, and in the same graph what an export does."""
+    import tensorflow as tf  # not for those who ask a server
+
+    def ask(signature: str, inputs: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
+        outputs = module.signatures[signature](**{name: tf.constant(value) for name, value in inputs.items()})
+        return {name: value.numpy() for name, value in outputs.items()}
+
+    shapes = {
+        name: {key: tuple(each.type_constraint.shape) for key, each in function.function_type.parameters.items()}
+        for name, function in module.signatures.items()
+    }
+    return Asked(shapes, ask)
+
+
+def ask_saved_model(saved_model: "NativeSavedModel") -> Asked:
+    """Asks an export through the C++ loader."""
+    shapes = {
+        name: {key: shape for key, (_, shape) in signature.inputs.items() if shape is not None}
+        for name, signature in saved_model.signatures.items()
+    }
+    return Asked(shapes, lambda signature, inputs: saved_model.run(inputs, signature))
+
+
+def answers(
+    application: Application[Any, Any, Any], asked: Asked, inputs: Iterable[str], options: Any
+) -> Iterator[dict[str, Any]]:
+    """Answers raw inputs in order, `application.answer_batch` at a time, as they come.
+
+    Raises:
+        InputError: An input cannot be used.
+    """
+    remaining = iter(inputs)
+    while batch := list(itertools.islice(remaining, application.answer_batch)):
+        signature, request = application.request(batch, options, asked.shapes)
+        yield from application.records(batch, asked.ask(signature, request), options)

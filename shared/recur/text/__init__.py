@@ -1,0 +1,1 @@
+"""Words and subwords of raw text, by the same code in Python and in the graph that is served."""
