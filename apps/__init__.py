@@ -5,23 +5,22 @@ import importlib.util
 import os
 import pkgutil
 from collections.abc import Sequence
-from typing import Any
 
 from recur.errors import InputError, suggestion
-from recur.training.task import Application
+from recur.training.application import Application
 
 os.environ.setdefault("MPLBACKEND", "agg")  # pictures go to files
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow is first imported: its start-up notes are noise
 
 
-def applications() -> dict[str, Application[Any, Any, Any]]:
+def applications() -> dict[str, Application]:
     """Every application by name: each folder here with an `application` module."""
     packages = sorted(module.name for module in pkgutil.iter_modules(__path__) if module.ispkg)
     names = [name for name in packages if importlib.util.find_spec(f"apps.{name}.application")]
     return {name: importlib.import_module(f"apps.{name}.application").APPLICATION for name in names}
 
 
-def choose(names: Sequence[str]) -> list[Application[Any, Any, Any]]:
+def choose(names: Sequence[str]) -> list[Application]:
     """Applications by name; all when there is no name.
 
     Raises:

@@ -25,7 +25,7 @@ import tyro
 import apps
 from recur.serving.answers import Asked, ask_saved_model
 from recur.serving.client import connect
-from recur.training.task import Application, Shapes
+from recur.training.application import Application, Shapes
 
 DEADLINE = 120.0
 """Seconds for an answer; for so long the client also asks again where the server has no room, which is waiting too."""

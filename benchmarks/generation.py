@@ -21,7 +21,8 @@ import numpy as np
 import tensorflow as tf
 import tyro
 
-from apps.text_generation.application import APPLICATION, SamplingOptions
+from apps.text_generation.application import APPLICATION
+from apps.text_generation.config import SamplingOptions
 from apps.text_generation.requests import sample_request
 from recur.decoding.samplers import sample
 from recur.training import loading
@@ -101,7 +102,7 @@ def main() -> None:
     arguments = tyro.cli(Arguments)
     run = open_run(APPLICATION.name, arguments.run)
     trained = loading.load(APPLICATION, run)
-    module = APPLICATION.serving_module(trained)
+    module = APPLICATION.task.serving_module(trained)
     found = {}
     for batch in (1, 64):
         rates = measure(module, trained.model, batch, arguments.length, arguments.rounds)

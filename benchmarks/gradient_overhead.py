@@ -24,7 +24,8 @@ import keras
 import tqdm
 import tyro
 
-from apps.text_generation.application import APPLICATION, TextGenerationConfig
+from apps.text_generation.application import APPLICATION
+from apps.text_generation.config import TextGenerationConfig
 from recur.callbacks import GradientClipping, GradientMonitor
 from recur.training.optimization import build_optimizer
 
@@ -76,15 +77,15 @@ def main(
 
 def competitors(config: TextGenerationConfig, every: int, folder: Path) -> dict[str, Callable[[], float]]:
     """Returns what makes a block of `every` steps and says how many seconds it took, for each way to train."""
-    corpus = APPLICATION.read("sample", config)
-    assets = APPLICATION.fit_assets(corpus, config)
-    data = APPLICATION.datasets(corpus, assets, config)
+    corpus = APPLICATION.task.read("sample", config)
+    assets = APPLICATION.task.fit_assets(corpus, config)
+    data = APPLICATION.task.datasets(corpus, assets, config)
 
     def block(clipnorm: float | None, callbacks: list[keras.callbacks.Callback]) -> Callable[[], float]:
         keras.utils.set_random_seed(config.seed)
-        model, optimizer = APPLICATION.build(config, assets), build_optimizer(config, 10**6)
+        model, optimizer = APPLICATION.task.build(config, assets), build_optimizer(config, 10**6)
         optimizer.global_clipnorm = clipnorm
-        model.compile(optimizer, jit_compile=False, **APPLICATION.objective(config))
+        model.compile(optimizer, jit_compile=False, **APPLICATION.task.objective(config))
         optimizer.build(model.trainable_variables)
         model.make_train_function()
         calls = keras.callbacks.CallbackList(callbacks, model=model, verbose=0)

@@ -15,9 +15,9 @@ import pytest
 
 import apps
 from recur.errors import InputError
+from recur.training.application import Application
 from recur.training.config import TrainingConfig, checked
 from recur.training.runs import create_run
-from recur.training.task import Application
 from tests.checkout import ROOT
 
 APPLICATIONS = apps.applications()
@@ -58,7 +58,7 @@ class TestContract:
                 kind().seed = 1
 
     def test_its_answers_are_asked_for_in_the_demo(self, name):
-        assert APPLICATIONS[name].demo_inputs
+        assert APPLICATIONS[name].requests.examples()
         assert APPLICATIONS[name].demo_seconds > 0
 
     def test_it_says_what_it_is_compared_by_and_why_it_may_fall_short(self, name):

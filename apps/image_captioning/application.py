@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from apps.image_captioning.config import PRESETS, AnswerOptions, CaptioningConfig
 from recur.errors import InputError
-from recur.training import runs, task
-from recur.training.task import Batching, Datasets, Evaluation, Headline, Shapes, Stage, Trained
+from recur.training import application, runs
+from recur.training.application import Batching, Headline, Shapes
+from recur.training.task import Datasets, Evaluation, Stage, Trained
 
 if TYPE_CHECKING:
     import keras
@@ -27,7 +28,7 @@ logger = logging.getLogger(__name__)
 SPLIT_SEED = 0  # not the run's: runs with different seeds are then measured on the same images
 
 
-class ImageCaptioning(task.Application[CaptioningConfig, "Album", "CaptioningAssets"]):
+class ImageCaptioning(application.Application[CaptioningConfig, "Album", "CaptioningAssets"]):
     """Photograph in, caption out."""
 
     name = "image_captioning"

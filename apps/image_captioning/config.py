@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from recur.training.application import PresetName
 from recur.training.config import Count, Fraction, NonNegative, Positive, Size, TrainingConfig
-from recur.training.task import PresetName
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from recur import files
 from recur.errors import InputError
-from recur.training import runs, task
+from recur.training import application, runs
+from recur.training.application import Batching, Headline, Shapes
 from recur.training.config import Count, Fraction, Positive, Size, TrainingConfig
-from recur.training.task import Batching, Datasets, Evaluation, Headline, Shapes, Stage, Trained
+from recur.training.task import Datasets, Evaluation, Stage, Trained
 
 if TYPE_CHECKING:
     import keras
@@ -89,7 +90,7 @@ class AnswerOptions:
     """With --explain, also write a page with the words in colours to this file."""
 
 
-class SentimentAnalysis(task.Application[SentimentConfig, "Corpus", "SentimentAssets"]):
+class SentimentAnalysis(application.Application[SentimentConfig, "Corpus", "SentimentAssets"]):
     """Review in, calibrated polarity out."""
 
     name = "sentiment_analysis"
@@ -110,7 +111,7 @@ class SentimentAnalysis(task.Application[SentimentConfig, "Corpus", "SentimentAs
         "Stale, bitter and far too expensive. I want my money back.",
         "Not bad at all, but I would not buy it again.",
     )
-    presets: Mapping[task.PresetName, SentimentConfig] = {
+    presets: Mapping[application.PresetName, SentimentConfig] = {
         "quick": SentimentConfig(
             epochs=3,
             batch_size=32,

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from apps.stock_forecasting.config import PRESETS, StockConfig
 from recur.errors import InputError
-from recur.training import task
-from recur.training.task import Datasets, Evaluation, Headline, Shapes, Trained
+from recur.training import application
+from recur.training.application import Headline, Shapes
+from recur.training.task import Datasets, Evaluation, Trained
 
 if TYPE_CHECKING:
     import keras
@@ -37,7 +38,7 @@ class ForecastOptions:
     """The prices are adjusted for splits and dividends, or never had any, where no column says so."""
 
 
-class StockForecasting(task.Application[StockConfig, "Corpus", "StockAssets"]):
+class StockForecasting(application.Application[StockConfig, "Corpus", "StockAssets"]):
     """Prices in, quantile forecasts out."""
 
     name = "stock_forecasting"

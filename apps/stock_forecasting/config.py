@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from recur.training.application import PresetName
 from recur.training.config import Fraction, NonNegative, Size, TrainingConfig
-from recur.training.task import PresetName
 
 FEWEST_ROWS = 64
 HORIZONS = (1, 5, 10, 20)

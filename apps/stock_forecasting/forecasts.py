@@ -15,7 +15,7 @@ from recur.data import sources
 from recur.data.caching import cache_folder
 from recur.errors import InputError
 from recur.files import atomically
-from recur.training.task import Shapes
+from recur.training.application import Shapes
 
 if TYPE_CHECKING:
     from apps.stock_forecasting.application import ForecastOptions

@@ -2,10 +2,6 @@
 
 import dataclasses
 import re
-from collections.abc import Callable, Iterable
-
-import numpy as np
-import tensorflow as tf
 
 from recur.data import sources
 from recur.errors import InputError
@@ -77,56 +73,6 @@ def plain_text(markdown: str) -> str:
     text = re.sub(r"\*\*|(?<!\w)_|_(?!\w)", "", text)
     text = re.sub(r"\\([\\`*_{}\[\]()#+.!-])", r"\1", text)
     return re.sub(r"[ ]+$", "", text, flags=re.MULTILINE).strip() + "\n"
-
-
-@dataclasses.dataclass(frozen=True)
-class Vocabulary:
-    """The characters of the train text, by code point; symbol 0 is any other character.
-
-    Attributes:
-        characters: Symbol `i + 1` is `characters[i]`.
-    """
-
-    characters: str
-
-    @classmethod
-    def fit(cls, text: str) -> "Vocabulary":
-        """The vocabulary of a train text."""
-        return cls("".join(sorted(set(text))))
-
-    def __len__(self) -> int:
-        """Symbols, the unknown one included."""
-        return 1 + len(self.characters)
-
-    def encode(self, text: str) -> np.ndarray:
-        """Symbols of a text, int32 [characters].
-
-        Example:
-            >>> Vocabulary("ab").encode("abz").tolist()
-            [1, 2, 0]
-        """
-        points = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
-        known = np.frombuffer(self.characters.encode("utf-32-le"), np.uint32)
-        if not known.size:
-            return np.full(points.shape, UNKNOWN, np.int32)
-        places = np.minimum(np.searchsorted(known, points), known.size - 1)
-        return np.where(known[places] == points, places + 1, UNKNOWN).astype(np.int32)
-
-    def decode(self, symbols: Iterable[int]) -> str:
-        """Text of symbols; the unknown one is shown as U+FFFD."""
-        return "".join(self.characters[s - 1] if s else UNKNOWN_CHARACTER for s in symbols)
-
-
-def window_batches(symbols: np.ndarray, rows: int, window: int, seed: int) -> Callable[[int], tf.data.Dataset]:
-    """Windows at random offsets, each beginning with a zero state; the alternative to `stream_batches`."""
-    text = tf.constant(symbols)
-
-    def batch(step: tf.Tensor) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
-        starts = tf.random.stateless_uniform([rows, 1], [seed, step], 0, len(symbols) - window, tf.int64)
-        windows = tf.gather(text, starts + tf.range(window + 1, dtype=tf.int64))
-        return {"symbols": windows[:, :-1], "carry": tf.zeros([rows])}, windows[:, 1:]
-
-    return lambda first: tf.data.Dataset.range(first, np.iinfo(np.int64).max).map(batch).prefetch(2)
 
 
 def check_length(part: str, characters: int, streams: int, window: int) -> None:

@@ -1,69 +1,50 @@
 """The character language model: embedding, recurrent stack, softmax."""
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import keras
 from keras import ops
 
+from apps.text_generation.config import TextGenerationConfig
 from recur.layers.builders import recurrent_stack
+from recur.training.model import ConfiguredModel
 
 Tensor = Any
 
 
 @keras.saving.register_keras_serializable("recur")
-class CharacterLanguageModel(keras.Model):
+class CharacterLanguageModel(ConfiguredModel[TextGenerationConfig]):
     """Predicts each next character from those before it.
 
     `call` is what training uses: it carries the state from batch to batch, in truncated back-propagation through time
     (Williams and Peng 1990; the gradient is cut at the window). `advance` and `step` take and return the state instead.
 
     Args:
+        config: Its hyperparameters.
         vocabulary_size: Symbols, the unknown one included.
-        embedding_units: Width of the embedding.
-        cell: `simple_rnn`, `lstm` or `gru`.
-        units: Width of a recurrent layer.
-        layers: Recurrent layers.
-        dropout: Rate on the embedding, between layers and on the output.
-        tie_output: Whether the output layer uses the embedding's weights (Press and Wolf 2017).
-        streams: Rows of a training batch, whose states are carried.
     """
 
-    def __init__(
-        self,
-        vocabulary_size: int,
-        embedding_units: int,
-        cell: str,
-        units: int,
-        layers: int,
-        dropout: float,
-        tie_output: bool,
-        streams: int,
-        **kwargs: Any,
-    ):
-        super().__init__(**kwargs)
-        self.settings = {
-            "vocabulary_size": vocabulary_size,
-            "embedding_units": embedding_units,
-            "cell": cell,
-            "units": units,
-            "layers": layers,
-            "dropout": dropout,
-            "tie_output": tie_output,
-            "streams": streams,
-        }
+    config_type = TextGenerationConfig
+    renamed: ClassVar[Mapping[str, str]] = {"streams": "batch_size"}
+
+    def __init__(self, config: TextGenerationConfig | None = None, *, vocabulary_size: int, **settings: Any):
+        super().__init__(config, {"vocabulary_size": vocabulary_size}, **settings)
+        config = self.config
+        embedding_units = config.embedding_units
         self.embedding = keras.layers.ReversibleEmbedding(
             vocabulary_size, embedding_units, tie_weights=True, embeddings_initializer="uniform", name="embedding"
         )
-        self.input_dropout = keras.layers.Dropout(dropout)
-        self.stack = recurrent_stack(cell, units, layers, dropout=dropout)
-        self.output_dropout = keras.layers.Dropout(dropout)
-        self.projection = keras.layers.Dense(embedding_units) if tie_output and embedding_units != units else None
-        self.softmax_logits = None if tie_output else keras.layers.Dense(vocabulary_size)
-        self.streams = streams
+        self.input_dropout = keras.layers.Dropout(config.dropout)
+        self.stack = recurrent_stack(config.cell, config.units, config.layers, dropout=config.dropout)
+        self.output_dropout = keras.layers.Dropout(config.dropout)
+        projected = config.tie_output and embedding_units != config.units
+        self.projection = keras.layers.Dense(embedding_units) if projected else None
+        self.softmax_logits = None if config.tie_output else keras.layers.Dense(vocabulary_size)
 
     def build(self, input_shape: Any = None) -> None:
         """Builds the layers and the carried states: one set for training, one for validation."""
-        embedding_units, units = self.settings["embedding_units"], self.settings["units"]
+        embedding_units, units, streams = self.config.embedding_units, self.config.units, self.config.batch_size
         self.embedding.build((None, None))
         self.stack.build((None, None, embedding_units))
         if self.projection:
@@ -72,7 +53,7 @@ class CharacterLanguageModel(keras.Model):
             self.softmax_logits.build((None, None, units))
         self.carried = {
             phase: [
-                self.add_weight(shape=(self.streams, size), initializer="zeros", trainable=False, name=f"{phase}_{i}")
+                self.add_weight(shape=(streams, size), initializer="zeros", trainable=False, name=f"{phase}_{i}")
                 for i, size in enumerate(self.stack.state_sizes)
             ]
             for phase in ("training", "validation")
@@ -122,7 +103,3 @@ class CharacterLanguageModel(keras.Model):
             return ops.cast(self.softmax_logits(outputs), "float32")
         projected = self.projection(outputs) if self.projection else outputs
         return ops.cast(self.embedding(projected, reverse=True), "float32")
-
-    def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
-        return super().get_config() | self.settings

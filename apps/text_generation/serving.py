@@ -6,9 +6,12 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from apps.text_generation.data import Vocabulary
+from apps.text_generation.assets import Vocabulary
+from apps.text_generation.config import TextGenerationConfig
 from apps.text_generation.model import CharacterLanguageModel
 from recur.decoding.samplers import sample, uniform_noise
+from recur.serving.module import ServingModule
+from recur.training.task import Trained
 
 DEFAULT_LENGTH, DEFAULT_TEMPERATURE, DEFAULT_SEED = 400, 0.8, 0
 MAX_LENGTH = 20_000
@@ -17,29 +20,25 @@ STREAMED = 16  # characters between two looks at the screen
 _TEXT, _INT, _LONG, _FLOAT = (tf.TensorSpec([None], kind) for kind in (tf.string, tf.int32, tf.int64, tf.float32))
 
 
-class TextGenerator(tf.Module):
+class TextGenerator(ServingModule[CharacterLanguageModel]):
     """Continues prompts, each row by its own settings and never by its batch mates'.
 
-    An empty prompt begins a new line. A longer prompt than `context` is kept whole in the answer, while the model reads
-    its last `context` characters. Characters the train text lacks are read as the unknown symbol, which is never
-    generated. Bytes that are not UTF-8 become U+FFFD.
+    An empty prompt begins a new line. A longer prompt than `prompt_context` is kept whole in the answer; the model
+    reads its last `prompt_context` characters. Characters that the train text lacks are read as the unknown symbol,
+    which is never generated. Bytes that are not UTF-8 become U+FFFD.
 
     Args:
-        model: The character model.
-        vocabulary: Its characters.
-        context: Characters of a prompt that the model reads.
+        trained: The model, its vocabulary and its settings.
     """
 
-    def __init__(self, model: CharacterLanguageModel, vocabulary: Vocabulary, context: int):
-        super().__init__()
-        # Without these the export loads and cannot run. The states that training carries are not for it.
-        self._owned = [variable.value for variable in model.trainable_variables]
-        self._model: Callable[[], CharacterLanguageModel] = lambda: model  # hidden: Keras would be saved along
-        self._points = np.array([ord(character) for character in vocabulary.characters], np.int32)
-        self._characters = np.array(["", *vocabulary.characters], dtype=object)
-        newline = vocabulary.characters.find("\n") + 1
+    def __init__(self, trained: Trained[TextGenerationConfig, Vocabulary]):
+        super().__init__(trained.models)  # the states that training carries are not for it
+        characters = trained.assets.characters
+        self._points = np.array([ord(character) for character in characters], np.int32)
+        self._characters = np.array(["", *characters], dtype=object)
+        newline = characters.find("\n") + 1
         self._first = newline or 1
-        self._context = context
+        self._context = trained.config.prompt_context
 
     @property
     def signatures(self) -> dict[str, Callable[..., dict[str, tf.Tensor]]]:
@@ -130,8 +129,8 @@ class TextGenerator(tf.Module):
         symbols = tf.pad(symbols, [[0, 0], [0, tf.maximum(1 - tf.shape(symbols)[1], 0)]])
         nothing = (tf.cast(points.row_lengths(), tf.int32) == 0)[:, None]
         symbols = tf.where(nothing, self._first, symbols)
-        states = self._model().zero_states(tf.shape(symbols)[0])
-        logits, states = self._model().read(symbols, states, mask=tf.sequence_mask(read, tf.shape(symbols)[1]))
+        states = self.model.zero_states(tf.shape(symbols)[0])
+        logits, states = self.model.read(symbols, states, mask=tf.sequence_mask(read, tf.shape(symbols)[1]))
         return prompt, logits, states
 
     def _go_on(
@@ -151,7 +150,7 @@ class TextGenerator(tf.Module):
 
         def advance(step: tf.Tensor, logits: tf.Tensor, states: list[tf.Tensor], written: tf.TensorArray) -> Any:
             symbols = sample(logits + never, noise_by_step[step], temperature, top_k, top_p)
-            logits, states = self._model().step(symbols, states)
+            logits, states = self.model.step(symbols, states)
             return step + 1, logits, states, written.write(step, symbols)
 
         _, logits, states, written = tf.while_loop(

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field
 
 from recur.errors import InputError
-from recur.training import task
+from recur.training import application
+from recur.training.application import Batching, Headline, Shapes
 from recur.training.config import Fraction, NonNegative, Size, TrainingConfig
-from recur.training.task import Batching, Datasets, Evaluation, Headline, Shapes, Trained
+from recur.training.task import Datasets, Evaluation, Trained
 
 if TYPE_CHECKING:
     import keras
@@ -96,7 +97,7 @@ class AnswerOptions:
     """Show several translations of each sentence, with their scores."""
 
 
-class Translation(task.Application[TranslationConfig, "Corpus", "TranslationAssets"]):
+class Translation(application.Application[TranslationConfig, "Corpus", "TranslationAssets"]):
     """Sentence in, sentence out."""
 
     name = "translation"
@@ -116,7 +117,7 @@ class Translation(task.Application[TranslationConfig, "Corpus", "TranslationAsse
         "The king gave them food and drink.",
         "Do not be afraid, for I am with you.",
     )
-    presets: Mapping[task.PresetName, TranslationConfig] = {
+    presets: Mapping[application.PresetName, TranslationConfig] = {
         "quick": TranslationConfig(
             epochs=4,
             learning_rate=6e-3,

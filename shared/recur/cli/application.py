@@ -17,8 +17,8 @@ from recur.cli.ask import Server
 from recur.cli.printing import check_output, log_to_standard_error, silent_libraries
 from recur.cli.usage import HELP, first_word, parse
 from recur.errors import CommandFailedError, InputError
+from recur.training.application import Application, PresetName
 from recur.training.config import TrainingConfig, checked
-from recur.training.task import Application, PresetName
 
 OK, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 _NO_ROOM = (None, errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EROFS, errno.EACCES)
@@ -221,7 +221,7 @@ def _ask_type(application: Application) -> type:
 
 
 def _dispatch(application: Application, words: list[str]) -> None:
-    program = f"python -m apps.{application.name}"
+    program = f"python -m {application.package}"
     commands = {"train": _train, "evaluate": _evaluate, "predict": _predict, "export": _export, "ask": _ask}
     name = first_word(words, commands, program)
     if name is None:

@@ -9,7 +9,7 @@ from recur.cli.printing import check_output, inputs_or_lines, print_answers
 from recur.errors import InputError
 from recur.serving.answers import Asked, answers
 from recur.serving.client import DEADLINE, connect
-from recur.training.task import Application
+from recur.training.application import Application
 
 
 @dataclasses.dataclass(frozen=True)

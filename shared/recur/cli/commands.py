@@ -13,10 +13,11 @@ import rich.table
 from recur.cli.printing import check_output, inputs_or_lines, print_answers
 from recur.files import write_json
 from recur.serving.answers import answers, ask_module
+from recur.training.application import Application
 from recur.training.config import checked
 from recur.training.loading import load_ensemble, parameters, read_again
 from recur.training.runs import Run, open_run
-from recur.training.task import Application, Trained
+from recur.training.task import Trained
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +39,7 @@ def evaluate(
     """
     run = open_run(application.name, name)
     trained = load_ensemble(application, run, others)
-    corpus = application.read(source, trained.config) if source else read_again(application, run, trained.config)
+    corpus = application.task.read(source, trained.config) if source else read_again(application, run, trained.config)
     folder = run.stage("ensemble") if others else run
     folder.plots.mkdir(parents=True, exist_ok=True)
     metrics = measure(application, run, trained, corpus, folder, source, others)
@@ -80,14 +81,14 @@ def measure(
     """
     record = run.read_record()
     records = [record, *(open_run(application.name, other).read_record() for other in others)]
-    result = application.evaluate(trained, corpus, folder)
+    result = application.task.evaluate(trained, corpus, folder)
     metrics = {
         "application": application.name,
         "data": source or record["data"]["source"],
         "split": result.split,
         "examples": result.examples,
         "parameters": sum(parameters(model) for model in trained.models),
-        "train_seconds": sum(each.get("train_seconds", 0.0) for each in records),
+        "train_seconds": sum(record.get("train_seconds", 0.0) for record in records),
         "metrics": dict(result.metrics),
         "baselines": {name: dict(values) for name, values in result.baselines.items()},
         "details": dict(result.details) | _gradients(record) | ({"ensemble": [run.label, *others]} if others else {}),
@@ -161,11 +162,12 @@ def predict(
     if output is not None:
         check_output(output)
     options = checked(options)
-    module = application.serving_module(load_ensemble(application, open_run(application.name, name), others))
+    trained = load_ensemble(application, open_run(application.name, name), others)
+    module = application.task.serving_module(trained)
     raw = inputs_or_lines(inputs)
-    found = answers(application, ask_module(module), raw, options)
-    pieces = None if as_json or output is not None else application.stream(module, raw, options)
-    print_answers(application, found, as_json, output, pieces)
+    records = answers(application, ask_module(module), raw, options)
+    pieces = None if as_json or output is not None else application.task.stream(trained, module, raw, options)
+    print_answers(application, records, as_json, output, pieces)
 
 
 def export(application: Application, name: str, to: Path, others: Sequence[str] = ()) -> Path:

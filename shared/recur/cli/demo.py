@@ -28,8 +28,8 @@ import rich.progress
 
 from recur.errors import CommandFailedError, InputError
 from recur.files import atomically, read_json
+from recur.training.application import Application
 from recur.training.runs import RUNS, Run
-from recur.training.task import Application
 
 logger = logging.getLogger(__name__)
 
@@ -69,7 +69,7 @@ BEGINS = {
 class Progress:
     """How far an application has come."""
 
-    application: Application[Any, Any, Any]
+    application: Application
     step: Step = Step.WAITING
     done: float = 0.0
     """Share of the step."""
@@ -93,7 +93,7 @@ def record_path(application: str) -> Path:
     return FOLDER / f"{application}.json"
 
 
-def finished_section(application: Application[Any, Any, Any]) -> dict[str, Any] | None:
+def finished_section(application: Application) -> dict[str, Any] | None:
     """What an interrupted demo has finished of an application, if what it made is still there."""
     with contextlib.suppress(InputError):
         record = read_json(record_path(application.name))
@@ -105,7 +105,7 @@ def finished_section(application: Application[Any, Any, Any]) -> dict[str, Any] 
     return None
 
 
-def demo(applications: Sequence[Application[Any, Any, Any]], to: Path, processes: int = 0) -> None:
+def demo(applications: Sequence[Application], to: Path, processes: int = 0) -> None:
     """Runs the `quick` preset of each application on `sample`, end to end, and writes `runs/demo/index.html`.
 
     Args:
@@ -199,7 +199,11 @@ class _Demo:
         name = self.left.pop()
         self.working[process] = name
         application = self.states[name].application
-        request = {"module": type(application).__module__, "to": str(self.to), "log": str(FOLDER / f"{name}.log")}
+        request = {
+            "module": f"{application.package}.application",
+            "to": str(self.to),
+            "log": str(FOLDER / f"{name}.log"),
+        }
         assert process.stdin is not None
         with contextlib.suppress(BrokenPipeError), process.stdin:  # that it has ended is told
             process.stdin.write(json.dumps(request) + "\n")
@@ -280,7 +284,7 @@ class _Demo:
             temporary.write_text(html, encoding="utf-8")
 
 
-def verdict(application: Application[Any, Any, Any], section: Mapping[str, Any]) -> str:
+def verdict(application: Application, section: Mapping[str, Any]) -> str:
     """One sentence: the model beside its strongest baseline, and why it falls short where it does."""
     headline, metrics = application.headline, section["metrics"]
     strongest = headline.strongest(metrics["baselines"])

@@ -30,8 +30,8 @@ from recur.serving.answers import answers, ask_module, ask_saved_model
 from recur.serving.export import export_run
 from recur.serving.native import NativeSavedModel
 from recur.training import loading, stages
+from recur.training.application import Application
 from recur.training.runs import RUNS, Run, open_run
-from recur.training.task import Application
 
 logger = logging.getLogger(__name__)
 
@@ -77,7 +77,7 @@ class ReportingBar:
         tqdm.tqdm.write(text, file=sys.stderr)
 
 
-def walk(application: Application[Any, Any, Any], to: Path, report: Report) -> dict[str, Any]:
+def walk(application: Application, to: Path, report: Report) -> dict[str, Any]:
     """One application from its sample to an answer of its export; goes on where an interrupted one stopped.
 
     Args:
@@ -97,13 +97,13 @@ def walk(application: Application[Any, Any, Any], to: Path, report: Report) -> d
         return section
     config = application.presets["quick"]
     report("step", step=Step.READING, done=0.0)
-    corpus = application.read("sample", config)
+    corpus = application.task.read("sample", config)
     report("step", step=Step.TRAINING, done=0.0)
     run = _trained_run(application, corpus, record, lambda **given: ReportingBar(report, **given))
     trained = loading.load(application, run)
     report("step", step=Step.ANSWERING, done=0.0)
-    module, options = application.serving_module(trained), application.options()
-    predicted = list(answers(application, ask_module(module), application.demo_inputs, options))
+    module, options = application.task.serving_module(trained), application.options()
+    predicted = list(answers(application, ask_module(module), application.requests.examples(), options))
     shown = [_shown(application, answer) for answer in predicted]
     report("answers", answers=shown)
     report("step", step=Step.EVALUATING, done=0.0)
@@ -111,7 +111,7 @@ def walk(application: Application[Any, Any, Any], to: Path, report: Report) -> d
     report("step", step=Step.EXPORTING, done=0.0)
     path = export_run(application, run, trained, to, module=module)
     with NativeSavedModel(path) as saved_model:
-        served = list(answers(application, ask_saved_model(saved_model), application.demo_inputs, options))
+        served = list(answers(application, ask_saved_model(saved_model), application.requests.examples(), options))
     if not all(map(same, served, predicted)):
         raise RuntimeError(f"{path} does not answer as predict does: {served} is not {predicted}")
     section = {
@@ -126,7 +126,7 @@ def walk(application: Application[Any, Any, Any], to: Path, report: Report) -> d
     return section
 
 
-def _trained_run(application: Application[Any, Any, Any], corpus: Any, record: Path, bar: stages.Bar) -> Run:
+def _trained_run(application: Application, corpus: Any, record: Path, bar: stages.Bar) -> Run:
     """The run that an interrupted demo left, continued where it is not finished; or a new one."""
     config, versions = application.presets["quick"], stages.versions()
     if record.exists():
@@ -152,13 +152,15 @@ def same(served: Any, predicted: Any) -> bool:
     return served == predicted
 
 
-def _shown(application: Application[Any, Any, Any], answer: dict[str, Any]) -> str:
+def _shown(application: Application, answer: dict[str, Any]) -> str:
     """An answer as `predict` prints it, files by their names and not by where they lie on this machine."""
     named = {
-        key: Path(value).name if isinstance(value, str) and value in application.demo_inputs and "/" in value else value
+        key: Path(value).name
+        if isinstance(value, str) and value in application.requests.examples() and "/" in value
+        else value
         for key, value in answer.items()
     }
-    return application.show(named)
+    return application.requests.show(named)
 
 
 def main() -> int:
@@ -174,7 +176,7 @@ def main() -> int:
     return _run(application, Path(request["to"]), Path(request["log"]), report)
 
 
-def _run(application: Application[Any, Any, Any], to: Path, log: Path, report: Report) -> int:
+def _run(application: Application, to: Path, log: Path, report: Report) -> int:
     """Walks through one application and reports how it ended; returns the exit status."""
     with _logged(log):
         logger.info(f"{application.name}: {application.summary}")

@@ -4,17 +4,16 @@ import dataclasses
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from recur.errors import InputError, suggestion
 from recur.gradients.diagnosis import diagnose
 from recur.gradients.records import read_records
 from recur.training import runs
+from recur.training.application import Application
 from recur.training.runs import Run, open_run
-from recur.training.task import Application
 
 
-def find_run(applications: Mapping[str, Application[Any, Any, Any]], name: str) -> Run:
+def find_run(applications: Mapping[str, Application], name: str) -> Run:
     """Finds a run of any application.
 
     Args:
@@ -33,7 +32,7 @@ def find_run(applications: Mapping[str, Application[Any, Any, Any]], name: str) 
     run = Run(Path(name))
     if name and (run.path / "config.json").exists():
         return open_run(run.read_record()["application"], name)
-    known = [f"{each}/latest" for each in applications]
+    known = [f"{name}/latest" for name in applications]
     raise InputError(f"there is no run {name!r}; {suggestion(name, known, f'say NAME/RUN: {known[0]}, for instance')}")
 
 
@@ -54,7 +53,7 @@ def show_diagnosis(run: Run, *, as_json: bool) -> None:
         raise InputError(f"{path} is still empty; train the run for a step or more")
     findings = diagnose(records)
     if as_json:
-        print(json.dumps({"run": run.label, "findings": [dataclasses.asdict(each) for each in findings]}))  # noqa: T201
+        print(json.dumps({"run": run.label, "findings": [dataclasses.asdict(finding) for finding in findings]}))  # noqa: T201
         return
     for finding in findings:
         print(finding)  # noqa: T201

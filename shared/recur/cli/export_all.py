@@ -3,22 +3,21 @@
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import keras
 
 from recur.errors import InputError
 from recur.serving.export import export_run
 from recur.serving.server_config import SERVER_FOLDER, updated_models_config, write_server_config
+from recur.training.application import Application
 from recur.training.loading import load
 from recur.training.runs import RUNS, Run, open_run
-from recur.training.task import Application
 
 logger = logging.getLogger(__name__)
 
 
 def export_all(
-    applications: Sequence[Application[Any, Any, Any]],
+    applications: Sequence[Application],
     to: Path,
     base: str = SERVER_FOLDER,
     batch_threads: int | None = None,
@@ -54,7 +53,7 @@ def export_all(
     return paths
 
 
-def _newest(application: Application[Any, Any, Any]) -> Run | None:
+def _newest(application: Application) -> Run | None:
     try:
         return open_run(application.name, "latest")
     except InputError as error:

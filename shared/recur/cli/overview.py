@@ -10,13 +10,13 @@ import rich.table
 from rich.markup import escape
 
 from recur.errors import InputError
+from recur.training.application import Application
 from recur.training.runs import Run, list_runs
-from recur.training.task import Application
 
 WIDE = 240  # columns of a table that no terminal shows
 
 
-def show_runs(applications: Sequence[Application[Any, Any, Any]], *, as_json: bool) -> None:
+def show_runs(applications: Sequence[Application], *, as_json: bool) -> None:
     """Prints every run of the applications: a table each, or one JSON object."""
     rows = {application.name: [_facts(run) for run in list_runs(application.name)] for application in applications}
     if as_json:
@@ -47,7 +47,7 @@ def _facts(run: Run) -> dict[str, Any]:
     }
 
 
-def _table(application: Application[Any, Any, Any], rows: list[dict[str, Any]]) -> rich.table.Table:
+def _table(application: Application, rows: list[dict[str, Any]]) -> rich.table.Table:
     names = list(dict.fromkeys(name for row in rows for name in row["metrics"]))
     table = rich.table.Table(title=f"{application.name}: {len(rows)} run{'' if len(rows) == 1 else 's'}")
     for column in ("run", "preset", "data", "minutes", "parameters", *names):

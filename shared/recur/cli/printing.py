@@ -13,7 +13,7 @@ from typing import Any
 
 from recur.errors import InputError
 from recur.files import atomically
-from recur.training.task import Application
+from recur.training.application import Application
 
 logger = logging.getLogger(__name__)
 
@@ -66,7 +66,7 @@ def check_output(path: Path) -> None:
 
 def print_answers(
     application: Application,
-    found: Iterable[dict[str, Any]],
+    records: Iterable[dict[str, Any]],
     as_json: bool = False,
     output: Path | None = None,
     pieces: Iterable[str] | None = None,
@@ -75,19 +75,19 @@ def print_answers(
 
     Args:
         application: Whose answers they are.
-        found: Records.
+        records: Records.
         as_json: Print one JSON object.
         output: A file that they go to instead, unless they are also to be printed as JSON.
-        pieces: What to print for a person, where that is not `application.show` of each record.
+        pieces: What to print for a person, where that is not `Requests.show` of each record.
     """
     if as_json:
-        found = list(found)
+        records = list(records)
     if output is not None:
-        logger.info(f"wrote {_write_answers(output, found)} answers to {output}")
+        logger.info(f"wrote {_write_answers(output, records)} answers to {output}")
     if as_json:
-        print(json.dumps({"application": application.name, "answers": found}, ensure_ascii=False))  # noqa: T201
+        print(json.dumps({"application": application.name, "answers": records}, ensure_ascii=False))  # noqa: T201
     elif output is None:
-        for piece in pieces or (application.show(answer) + "\n" for answer in found):
+        for piece in pieces or (application.requests.show(answer) + "\n" for answer in records):
             print(piece, end="", flush=True)  # noqa: T201
 
 

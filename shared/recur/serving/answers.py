@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from recur.training.task import Application, Shapes
+from recur.training.application import Application, Shapes
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -35,7 +35,9 @@ def ask_module(module: "tf.Module") -> Asked:
         return {name: value.numpy() for name, value in outputs.items()}
 
     shapes = {
-        name: {key: tuple(each.type_constraint.shape) for key, each in function.function_type.parameters.items()}
+        name: {
+            key: tuple(parameter.type_constraint.shape) for key, parameter in function.function_type.parameters.items()
+        }
         for name, function in module.signatures.items()
     }
     return Asked(shapes, ask)
@@ -50,9 +52,7 @@ def ask_saved_model(saved_model: "NativeSavedModel") -> Asked:
     return Asked(shapes, lambda signature, inputs: saved_model.run(inputs, signature))
 
 
-def answers(
-    application: Application[Any, Any, Any], asked: Asked, inputs: Iterable[str], options: Any
-) -> Iterator[dict[str, Any]]:
+def answers(application: Application, asked: Asked, inputs: Iterable[str], options: Any) -> Iterator[dict[str, Any]]:
     """Answers raw inputs in order, `application.answer_batch` at a time, as they come.
 
     Raises:
@@ -60,5 +60,5 @@ def answers(
     """
     remaining = iter(inputs)
     while batch := list(itertools.islice(remaining, application.answer_batch)):
-        signature, request = application.request(batch, options, asked.shapes)
-        yield from application.records(batch, asked.ask(signature, request), options)
+        request = application.requests.parse(batch, options, asked.shapes)
+        yield from application.requests.records(request, asked.ask(request.signature, request.arrays))

@@ -15,7 +15,7 @@ import numpy as np
 from recur.errors import InputError
 from recur.serving.endpoint import Endpoint, parse_endpoint
 from recur.serving.retrying import Unavailable, retried
-from recur.training.task import Shapes
+from recur.training.application import Shapes
 
 Answer = TypeVar("Answer")
 

@@ -14,12 +14,13 @@ from recur.serving.answers import ask_module
 from recur.serving.checksums import write_checksums
 from recur.serving.server_config import VERSION_BATCHING, version_batching
 from recur.serving.warmup import write_warmup_requests
+from recur.training.application import Application
 from recur.training.runs import Run
-from recur.training.task import Application, Trained
+from recur.training.task import Trained
 
 
 def export_run(
-    application: Application[Any, Any, Any],
+    application: Application,
     run: Run,
     trained: Trained[Any, Any],
     to: Path,
@@ -50,13 +51,13 @@ def export_run(
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"cannot make the folder {folder} ({error.strerror}); choose another with --to") from None
-    module = module or application.serving_module(trained)
+    module = module or application.task.serving_module(trained)
     unfinished = folder / f".unfinished-{uuid.uuid4().hex[:8]}"
     try:
         # An export answers and is not trained on: the gradients of its layers need not be traced and written too.
         options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
         tf.saved_model.save(module, str(unfinished), signatures=dict(module.signatures), options=options)
-        write_warmup_requests(unfinished, application.name, application.warmup_requests(ask_module(module).shapes))
+        write_warmup_requests(unfinished, application.name, application.requests.warmup(ask_module(module).shapes))
         (unfinished / VERSION_BATCHING).write_text(version_batching(application.batching), encoding="utf-8")
         (unfinished / "README.md").write_text(model_card(application, run, others), encoding="utf-8")
         write_checksums(unfinished)
@@ -78,7 +79,7 @@ def _rename_to_next_version(unfinished: Path, folder: Path) -> Path:
                 raise
 
 
-def model_card(application: Application[Any, Any, Any], run: Run, others: Sequence[str] = ()) -> str:
+def model_card(application: Application, run: Run, others: Sequence[str] = ()) -> str:
     """The application's model card, followed by what is known of this run, or of its ensemble with others."""
     record, metrics = run.read_record(), (run.stage("ensemble") if others else run).read_metrics()
     if others and metrics and metrics["details"].get("ensemble", [])[1:] != list(others):
@@ -104,8 +105,8 @@ def model_card(application: Application[Any, Any, Any], run: Run, others: Sequen
     return "\n".join(lines) + "\n"
 
 
-def _card_text(application: Application[Any, Any, Any]) -> str:
+def _card_text(application: Application) -> str:
     import importlib.resources
 
-    card = importlib.resources.files(f"apps.{application.name}") / "README.md"
+    card = importlib.resources.files(application.package) / "README.md"
     return card.read_text(encoding="utf-8").rstrip() if card.is_file() else f"# {application.name}\n"

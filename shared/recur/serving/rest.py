@@ -12,7 +12,7 @@ from recur.errors import InputError
 from recur.serving.endpoint import Endpoint, ServerError
 from recur.serving.json_tensors import DTYPES, Spec, from_json, read_document, request_body
 from recur.serving.retrying import Unavailable
-from recur.training.task import Shapes
+from recur.training.application import Shapes
 
 _CONNECTIONS = 64
 _BUSY = (429, 503)  # a request has waited too long in the queue; the queue is full

@@ -11,7 +11,7 @@ from recur.serving.endpoint import Endpoint, ServerError
 from recur.serving.retrying import Unavailable
 from recur.serving.stubs import stubs
 from recur.serving.tensor_protos import fill_tensor_proto, from_tensor_proto
-from recur.training.task import Shapes
+from recur.training.application import Shapes
 
 _OPTIONS = (
     ("grpc.max_send_message_length", -1),

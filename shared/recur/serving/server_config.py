@@ -15,7 +15,7 @@ from google.protobuf import text_format
 from recur.errors import InputError
 from recur.files import atomically
 from recur.serving.versions import served_models
-from recur.training.task import Batching
+from recur.training.application import Batching
 
 MODELS_CONFIG = "models.config"
 BATCHING_PARAMETERS = "batching_parameters.txt"

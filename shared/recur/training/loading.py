@@ -10,9 +10,10 @@ from typing import Any
 import keras
 
 from recur.errors import InputError
+from recur.training.application import Application
 from recur.training.config import TrainingConfig, config_from_dict
 from recur.training.runs import Run, open_run
-from recur.training.task import Application, Trained
+from recur.training.task import Trained
 
 
 def run_config(application: Application, name: str) -> TrainingConfig:
@@ -27,7 +28,7 @@ def run_config(application: Application, name: str) -> TrainingConfig:
 def read_again(application: Application, run: Run, config: TrainingConfig) -> Any:
     """The data that a run was trained on."""
     data = run.read_record()["data"]
-    corpus = application.read(data["source"], config)
+    corpus = application.task.read(data["source"], config)
     if corpus.fingerprint != data["fingerprint"]:
         raise InputError(
             f"the data at {data['source']} is not what {run.path} was trained on; "
@@ -41,7 +42,7 @@ def load(application: Application, run: Run) -> Trained:
     config, assets = run_config(application, run.label), read_assets(application, run)
     if not run.model.exists():
         raise InputError(f"{run.path} has no trained model yet; continue it with train --resume {run.label}")
-    model = application.build(config, assets)
+    model = application.task.build(config, assets)
     try:
         model.load_weights(run.model)
     except (ValueError, OSError, KeyError, EOFError, zipfile.BadZipFile) as error:
@@ -76,7 +77,7 @@ def load_ensemble(application: Application, run: Run, others: Sequence[str]) -> 
 def read_assets(application: Application, run: Run) -> Any:
     """What was fitted beside the model of a run."""
     try:
-        return application.read_assets(run.assets)
+        return application.task.assets.read(run.assets)
     except InputError:
         raise
     except (LookupError, TypeError, ValueError, OSError) as error:

@@ -179,10 +179,10 @@ def open_run(application: str, name: str) -> Run:
         return _latest_run(application)
     run = Run(Path(name))
     try:
-        found = run.path.is_dir()
+        is_there = run.path.is_dir()
     except OSError:  # no file system has such a name
-        found = False
-    if not found or not name:
+        is_there = False
+    if not is_there or not name:
         labels = {known.path.name: known.label for known in list_runs(application)}
         lists = f"`python -m apps runs {application}` lists them"
         hint = f"did you mean {labels[name]}?" if name in labels else suggestion(name, list(labels.values()), lists)

@@ -16,10 +16,11 @@ import tqdm
 
 from recur.errors import InputError
 from recur.training import optimization, plots
+from recur.training.application import Application, PresetName
 from recur.training.config import TrainingConfig
 from recur.training.loading import load, parameters, read_again, read_assets, run_config
 from recur.training.runs import Run, being_trained, create_run, open_run
-from recur.training.task import Application, Datasets, PresetName, Stage
+from recur.training.task import Datasets, Stage
 from recur.training.trainer import Trainer, TrainingStoppedError, steps_per_epoch
 
 logger = logging.getLogger(__name__)
@@ -52,12 +53,12 @@ def train(
         config: Settings.
         preset: The preset that they started from.
         out: Run directory to make.
-        corpus: What `application.read(source, config)` gave, where that is known already.
+        corpus: What `application.task.read(source, config)` gave, where that is known already.
         bar: Makes the progress bar over the steps of each stage.
     """
-    corpus = application.read(source, config) if corpus is None else corpus
-    assets = application.fit_assets(corpus, config)
-    main = application.main(corpus, assets, config)
+    corpus = application.task.read(source, config) if corpus is None else corpus
+    assets = application.task.fit_assets(corpus, config)
+    main = application.task.main(corpus, assets, config)
     models = _build_twice(main)
     record = {
         "application": application.name,
@@ -70,7 +71,7 @@ def train(
     }
     run = create_run(application.name, out)
     try:
-        application.write_assets(assets, run.assets)
+        assets.write(run.assets)
         run.write_record(record)
     except OSError:  # a folder that cannot be resumed would only be in the way
         shutil.rmtree(run.path, ignore_errors=True)
@@ -88,7 +89,7 @@ def resume(application: Application, name: str, bar: Bar = tqdm.tqdm) -> Run:
         raise InputError(f"{run.path} is finished; evaluate it, or train another run")
     corpus = read_again(application, run, config)
     assets = read_assets(application, run)
-    main = application.main(corpus, assets, config)
+    main = application.task.main(corpus, assets, config)
     models = _build_twice(main)
     with being_trained(run):
         _fit(application, run, config, corpus, assets, main, models, bar)
@@ -112,13 +113,14 @@ def _fit(
     models: tuple[keras.Model, keras.Model],
     bar: Bar,
 ) -> None:
-    for stage in application.stages(corpus, assets, config):
+    for stage in application.task.stages(corpus, assets, config):
         _fit_stage(application, run, stage, bar)
     data = main.datasets()
     if not run.checkpoint.exists():
-        application.begin(models[0], config, run)
+        application.task.begin(models[0], config, run)
     trainer = _train(application, run, run, main, data, models, bar)
-    application.finish(load(application, run), corpus, run)  # read back: the best weights may be of an earlier process
+    trained = load(application, run)  # read back: the best weights may be of an earlier process
+    application.task.finish(trained, corpus).write(run.assets)
     record = run.read_record()
     earlier = sum(stage["train_seconds"] for stage in record.get("stages", {}).values())
     run.write_record(
@@ -146,8 +148,8 @@ def _fit_stage(application: Application, run: Run, stage: Stage, bar: Bar) -> No
     folder.make_folders()
     models = _build_twice(stage)
     trainer = _train(application, run, folder, stage, stage.datasets(), models, bar)
-    found = {"train_seconds": round(trainer.progress.seconds, 1), "best": trainer.progress.best}
-    run.write_record(record | {"stages": done | {stage.name: found | {"gradients": trainer.clipping.report()}}})
+    result = {"train_seconds": round(trainer.progress.seconds, 1), "best": trainer.progress.best}
+    run.write_record(record | {"stages": done | {stage.name: result | {"gradients": trainer.clipping.report()}}})
 
 
 def _train(
@@ -178,7 +180,7 @@ def _train(
         with bar(total=total, initial=trainer.progress.step, unit="step", file=sys.stderr, disable=None) as progress:
             trainer.train(progress)
     except (TrainingStoppedError, OSError) as stop:
-        again = f"python -m apps.{application.name} train --resume {run.label}"
+        again = f"python -m {application.package} train --resume {run.label}"
         logger.info(f"stopped at step {trainer.progress.step:,}; continue: {again}")
         if isinstance(stop, OSError):
             raise

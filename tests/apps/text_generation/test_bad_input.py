@@ -148,14 +148,14 @@ class TestTrain:
         def interrupted(*_arguments):
             raise KeyboardInterrupt
 
-        monkeypatch.setattr(type(APPLICATION), "read", interrupted)
+        monkeypatch.setattr(type(APPLICATION.task), "read", interrupted)
         assert text_generation.refused("train", status=130) == "interrupted"
 
     def test_a_disk_that_fails_while_the_data_is_read(self, text_generation, monkeypatch):
         def broken(*_arguments):
             raise OSError(errno.EIO, "Input/output error", "text.txt")
 
-        monkeypatch.setattr(type(APPLICATION), "read", broken)
+        monkeypatch.setattr(type(APPLICATION.task), "read", broken)
         assert text_generation.refused("train", status=1).startswith("Input/output error (text.txt)")
 
     def test_debug_shows_where(self, text_generation):
@@ -346,7 +346,7 @@ class TestPredict:
 
         if old:
             Path("answers.csv").write_text(old)
-        monkeypatch.setattr(type(APPLICATION), "records", fail)
+        monkeypatch.setattr(APPLICATION.requests, "records", fail)
         answer = text_generation("predict", "run", "a", "--length", "1", "--output", "answers.csv")
         assert (answer.status, answer.output) == (1, "")
         assert answer.errors.splitlines()[-1].startswith("error: RuntimeError: out of memory; ")

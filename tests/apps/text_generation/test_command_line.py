@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from apps.text_generation.application import APPLICATION, TextGenerationConfig
+from apps.text_generation.application import APPLICATION
+from apps.text_generation.config import TextGenerationConfig
 from tests.checkout import ROOT
 from tests.conftest import grammar_text
 
@@ -178,5 +179,5 @@ def test_a_tensorflow_dataset_is_read_with_its_own_splits(tensorflow_datasets_fo
         split_datasets={split: tf.data.Dataset.from_tensor_slices({"text": [text]}) for split, text in texts.items()},
         data_dir=tensorflow_datasets_folder,
     )
-    corpus = APPLICATION.read("tiny_play", TextGenerationConfig(batch_size=2, window=8))
+    corpus = APPLICATION.task.read("tiny_play", TextGenerationConfig(batch_size=2, window=8))
     assert (corpus.train, corpus.validation, corpus.test) == (texts["train"], texts["validation"], "")

@@ -8,14 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from apps.text_generation.application import APPLICATION, TextGenerationConfig
-from apps.text_generation.data import (
-    Corpus,
-    Vocabulary,
-    plain_text,
-    read_corpus,
-    window_batches,
-)
+from apps.text_generation.application import APPLICATION
+from apps.text_generation.assets import Vocabulary
+from apps.text_generation.batches import window_batches
+from apps.text_generation.config import TextGenerationConfig
+from apps.text_generation.data import Corpus, plain_text, read_corpus
 from recur.data.streams import steps_in_pass, stream_batches, validation_batches
 
 pytestmark = pytest.mark.slow
@@ -26,7 +23,7 @@ TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=60)
 @settings(max_examples=60, deadline=None)
 @given(train=TEXT, other=TEXT)
 def test_the_vocabulary_is_of_train_alone_and_gives_back_what_it_knows(train, other):
-    vocabulary = APPLICATION.fit_assets(Corpus("", train, other, other), TextGenerationConfig())
+    vocabulary = APPLICATION.task.fit_assets(Corpus("", train, other, other), TextGenerationConfig())
     assert set(vocabulary.characters) == set(train)
     assert vocabulary.decode(vocabulary.encode(train)) == train
     for character, symbol in zip(other, vocabulary.encode(other), strict=True):

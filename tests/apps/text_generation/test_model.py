@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from apps.text_generation.application import APPLICATION, TextGenerationConfig
-from apps.text_generation.data import Vocabulary
-from apps.text_generation.evaluation import Reader, carried_surprise, counting_baselines, fresh_window_nats
+from apps.text_generation.application import APPLICATION
+from apps.text_generation.assets import Vocabulary
+from apps.text_generation.config import TextGenerationConfig
+from apps.text_generation.evaluate import Reader, carried_surprise, counting_baselines, fresh_window_nats
 from apps.text_generation.model import CharacterLanguageModel
 from recur.data.streams import stream_batches
 
@@ -21,7 +22,7 @@ VOCABULARY = Vocabulary("\n abcdefgh")
 def build(seed: int = 0, **settings) -> CharacterLanguageModel:
     keras.utils.set_random_seed(seed)
     config = TextGenerationConfig(**{"units": 12, "embedding_units": 6, "batch_size": 3, "dropout": 0.0} | settings)
-    return APPLICATION.build(config, VOCABULARY)
+    return APPLICATION.task.build(config, VOCABULARY)
 
 
 def random_symbols(*shape: int) -> np.ndarray:
@@ -90,7 +91,7 @@ def test_a_saved_model_opens_as_it_was(tmp_path):
 def test_a_tiny_text_can_be_learnt_by_heart():
     symbols = np.tile(VOCABULARY.encode("abcabdabeabf\n"), 12)
     model = build(units=32, batch_size=3)
-    model.compile(keras.optimizers.Adam(0.02), **APPLICATION.objective(TextGenerationConfig()))
+    model.compile(keras.optimizers.Adam(0.02), **APPLICATION.task.objective(TextGenerationConfig()))
     model.fit(stream_batches(symbols, 3, 13, seed=0)(0), steps_per_epoch=300, shuffle=False, verbose=0)
     assert carried_surprise(Reader(model), symbols, streams=1)[13:].mean() < 0.05
 

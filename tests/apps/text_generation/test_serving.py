@@ -8,8 +8,9 @@ import pytest
 import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
 
-from apps.text_generation.application import APPLICATION, SamplingOptions
-from apps.text_generation.requests import sample_request
+from apps.text_generation.application import APPLICATION
+from apps.text_generation.config import SamplingOptions
+from apps.text_generation.requests import parse
 from apps.text_generation.serving import TextGenerator
 from recur.cli import commands
 from recur.serving.answers import answers, ask_module
@@ -25,7 +26,7 @@ PROMPTS = ["the old", "", "a", "Zürich 😀 \0 ☃", "x" * 3000]
 
 @pytest.fixture(scope="module")
 def module(tiny_run: Path) -> TextGenerator:
-    return APPLICATION.serving_module(loading.load(APPLICATION, Run(tiny_run)))
+    return APPLICATION.task.serving_module(loading.load(APPLICATION, Run(tiny_run)))
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +36,7 @@ def exported(tiny_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def generate(module: TextGenerator, prompts: list[str], **options) -> list[str]:
     options = SamplingOptions(**{"length": 30} | options)
-    return [text.decode() for text in module.sample(**sample_request(prompts, options))["text"].numpy()]
+    return [text.decode() for text in module.sample(**parse(prompts, options, {}).arrays)["text"].numpy()]
 
 
 def test_a_text_is_its_prompt_and_as_many_known_characters_as_asked_for(module):
@@ -87,12 +88,12 @@ def test_a_prompt_of_a_megabyte_is_read_by_its_end_and_kept_whole(module):
 
 
 def test_bytes_that_are_not_utf8_become_replacement_characters(module):
-    request = sample_request(["x"], SamplingOptions(length=2)) | {"prompt": np.array([b"ok\xff\xfe"], dtype=object)}
+    request = parse(["x"], SamplingOptions(length=2), {}).arrays | {"prompt": np.array([b"ok\xff\xfe"], dtype=object)}
     assert module.sample(**request)["text"].numpy()[0].decode().startswith("ok\ufffd")
 
 
 def test_out_of_range_settings_answer_and_an_empty_batch_is_empty(module):
-    request = sample_request(["a"], SamplingOptions(length=4))
+    request = parse(["a"], SamplingOptions(length=4), {}).arrays
     wrong = [("length", -3), ("temperature", -1.0), ("top_p", 0.0), ("top_k", -2)]
     for name, value in [*wrong, *(("temperature", value) for value in (1e38, np.inf, np.nan))]:
         text = module.sample(**request | {name: np.array([value], request[name].dtype)})["text"].numpy()[0]
@@ -108,7 +109,7 @@ def test_predict_export_and_cpp_loader_give_the_same_text(module, exported):
     loaded = tf.saved_model.load(str(exported))
     with NativeSavedModel(exported) as saved_model:
         for prompt, wanted in zip(PROMPTS, predicted, strict=True):
-            request = sample_request([prompt], options)
+            request = parse([prompt], options, {}).arrays
             assert saved_model.run(request, "sample")["text"][0].decode() == wanted["text"]
             tensors = {name: tf.constant(value) for name, value in request.items()}
             assert loaded.signatures["sample"](**tensors)["text"].numpy()[0].decode() == wanted["text"]

@@ -16,37 +16,50 @@ import psutil
 import pytest
 
 from recur.cli import demo
-from recur.training.task import Headline
+from recur.training.application import Headline
 from tests.checkout import ROOT
 
 pytestmark = pytest.mark.slow
 
 
 # Text generation that is done in seconds, on the first pages of each part of its sample.
-SMALL = """
-    import dataclasses
-    from apps.text_generation.application import TextGeneration
+SMALL = {
+    "__init__": "",
+    "application": """
+        import dataclasses
+        from apps.text_generation.application import APPLICATION
 
-    CHARACTERS = {"train": 60_000, "validation": 5_000, "test": 0}
-
-    class SmallTextGeneration(TextGeneration):
         settings = dict(epochs=EPOCHS, steps_per_epoch=5, units=12, window=16, batch_size=8)
-        presets = TextGeneration.presets | {"quick": dataclasses.replace(TextGeneration.presets["quick"], **settings)}
-        demo_inputs = ("ROMEO:\\n", "<b>& not markup</b>")
+        presets = APPLICATION.presets | {"quick": dataclasses.replace(APPLICATION.presets["quick"], **settings)}
+        APPLICATION = dataclasses.replace(APPLICATION, presets=presets, package="small")
+    """,
+    "task": """
+        import dataclasses
+        from apps.text_generation.task import TextGeneration
 
-        def read(self, source, config):
-            corpus = super().read(source, config)
-            parts = {name: getattr(corpus, name)[:characters] for name, characters in CHARACTERS.items()}
-            return dataclasses.replace(corpus, **parts)
+        CHARACTERS = {"train": 60_000, "validation": 5_000, "test": 0}
 
-    APPLICATION = SmallTextGeneration()
-"""
+        class SmallTextGeneration(TextGeneration):
+            def read(self, source, config):
+                corpus = super().read(source, config)
+                parts = {name: getattr(corpus, name)[:characters] for name, characters in CHARACTERS.items()}
+                return dataclasses.replace(corpus, **parts)
+
+        TASK = SmallTextGeneration()
+    """,
+    "requests": """
+        from apps.text_generation.requests import parse, records, show, warmup
+
+        def examples():
+            return "ROMEO:\\n", "<b>& not markup</b>"
+    """,
+}
 DEMO = """
     import resource, sys
     from pathlib import Path
     from recur.cli.application import guarded
     from recur.cli.demo import demo
-    from small import APPLICATION
+    from small.application import APPLICATION
 
     if len(sys.argv) > 1:
         resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]),) * 2)
@@ -61,7 +74,10 @@ def start(tmp_path: Path) -> Start:
     """Starts a demo of the small application in an empty folder, as a process that can be sent signals."""
 
     def started(*words: str, epochs: int = 2) -> subprocess.Popen:
-        (tmp_path / "small.py").write_text(textwrap.dedent(SMALL.replace("EPOCHS", str(epochs))))
+        (tmp_path / "small").mkdir(exist_ok=True)
+        for name, source in SMALL.items():
+            source = textwrap.dedent(source).replace("EPOCHS", str(epochs))
+            (tmp_path / "small" / f"{name}.py").write_text(source)
         (tmp_path / "demo.py").write_text(textwrap.dedent(DEMO))
         return subprocess.Popen(
             [sys.executable, "demo.py", *words],

@@ -18,7 +18,7 @@ from recur.serving.client import connect
 from recur.serving.inspection import inspection
 from recur.serving.json_tensors import to_json
 from recur.serving.server_config import VERSION_BATCHING, version_batching
-from recur.training.task import Application, Batching
+from recur.training.application import Application, Batching
 from tfserving_dev.development_server import DevelopmentServer, ServerSettings
 
 
@@ -48,7 +48,7 @@ def assert_parts_are_the_whole(url: str, application: Application, module: Asked
 
     Every signature that takes what is given is asked that, for rows should differ; others their warm-up requests.
     """
-    warmup = application.warmup_requests(module.shapes)
+    warmup = application.requests.warmup(module.shapes)
     with connect(url, application.name) as client:
         for signature, sizes in module.shapes.items():
             inputs = given if given.keys() == sizes.keys() else warmup[signature]
@@ -78,7 +78,7 @@ def assert_asked_as_predicted(
     predicted = list(answers(application, ask_module(module), inputs, application.options(**options)))
     assert inspection(path)["varying"] == []
     with divided(path) as models, served(models) as urls:
-        given = application.request(inputs, application.options(**options), ask_module(module).shapes)[1]
+        given = application.requests.parse(inputs, application.options(**options), ask_module(module).shapes).arrays
         assert_parts_are_the_whole(urls["gRPC"], application, ask_module(module), given)
         assert_rows_are_columns(urls["REST"], application, ask_module(module).shapes, inputs, options)
         for url in urls.values():
@@ -91,7 +91,8 @@ def assert_asked_as_predicted(
 
 def assert_rows_are_columns(url: str, application: Application, shapes: Any, inputs: list[str], options: Any) -> None:
     """Asserts that a request in REST's row format is answered with the rows of the answer in columns."""
-    signature, arrays = application.request(inputs, application.options(**options), shapes)
+    request = application.requests.parse(inputs, application.options(**options), shapes)
+    signature, arrays = request.signature, request.arrays
     columns = {name: to_json(name, array) for name, array in arrays.items()}
     rows = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
 

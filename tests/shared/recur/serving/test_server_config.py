@@ -7,7 +7,7 @@ from tensorflow_serving.config import model_server_config_pb2
 import apps
 from recur.errors import InputError
 from recur.serving.server_config import batching_parameters, models_config, version_batching, write_server_config
-from recur.training.task import Batching
+from recur.training.application import Batching
 
 NUMBERS = ("max_batch_size", "batch_timeout_micros", "max_enqueued_batches", "num_batch_threads")
 

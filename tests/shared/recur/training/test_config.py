@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apps.text_generation.application import APPLICATION, TextGenerationConfig
+from apps.text_generation.application import APPLICATION
+from apps.text_generation.config import TextGenerationConfig
 from recur.errors import InputError
 from recur.training.config import TrainingConfig, checked, config_from_dict
 

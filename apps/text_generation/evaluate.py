@@ -7,7 +7,9 @@ import numpy as np
 import tensorflow as tf
 import tqdm
 
-from apps.text_generation.data import Corpus, Vocabulary
+from apps.text_generation.assets import Vocabulary
+from apps.text_generation.config import TextGenerationConfig
+from apps.text_generation.data import Corpus
 from apps.text_generation.model import CharacterLanguageModel
 from apps.text_generation.plots import surprise_map
 from recur.metrics.ngram import InterpolatedNgram
@@ -17,7 +19,7 @@ from recur.training.task import Evaluation, Trained
 STREAMS, BURN_IN, WINDOW, PASSAGE = 64, 1000, 256, 1200
 
 
-def evaluate(trained: Trained, corpus: Corpus, run: Run) -> Evaluation:
+def evaluate(trained: Trained[TextGenerationConfig, Vocabulary], corpus: Corpus, run: Run) -> Evaluation:
     """Nats and bits a character on the test part if there is one, else on validation, beside counting models.
 
     Every figure but `nats_per_char_256` is over all characters of the part except its first, with all the text before
@@ -25,7 +27,7 @@ def evaluate(trained: Trained, corpus: Corpus, run: Run) -> Evaluation:
     """
     split = "test" if corpus.test else "validation"
     text = corpus.test or corpus.validation
-    vocabulary: Vocabulary = trained.assets
+    vocabulary = trained.assets
     symbols = vocabulary.encode(text)
     reader = Reader(trained.model)
     surprise = carried_surprise(reader, symbols)
@@ -47,15 +49,13 @@ def evaluate(trained: Trained, corpus: Corpus, run: Run) -> Evaluation:
 
 def counting_baselines(train: np.ndarray, held_out: np.ndarray, vocabulary_size: int) -> dict[str, dict[str, float]]:
     """Uniform, unigram and interpolated n-gram models fitted on the same train text, on the same characters."""
-    if (
-        held_out.all() and train.all()
-    ):  # no unknown character: do not burden the baselines with a symbol that never comes
+    if held_out.all() and train.all():  # no unknown character: the baselines need no symbol that never comes
         train, held_out, vocabulary_size = train - 1, held_out - 1, vocabulary_size - 1
-    found = {}
+    baselines = {}
     for name, order in _baseline_orders(vocabulary_size).items():
         model = InterpolatedNgram(order, vocabulary_size=vocabulary_size).fit(train)
-        found[name] = _per_character(-model.log_probabilities(held_out)[1:])
-    return found
+        baselines[name] = _per_character(-model.log_probabilities(held_out)[1:])
+    return baselines
 
 
 def _baseline_orders(vocabulary_size: int) -> dict[str, int]:
@@ -99,12 +99,12 @@ class Reader:
         Returns:
             float32 [rows, length - 1] in nats, and the states before the last symbol.
         """
-        found = []
+        read = []
         for begin in tqdm.trange(0, rows.shape[1] - 1, self.chunk, disable=None, leave=False, desc="reading"):
             part = rows[:, begin : begin + self.chunk + 1]
             nats, states = self._nats(tf.constant(part[:, :-1]), tf.constant(part[:, 1:]), states)
-            found.append(nats.numpy())
-        return np.concatenate(found, axis=1), states
+            read.append(nats.numpy())
+        return np.concatenate(read, axis=1), states
 
 
 def carried_surprise(reader: Reader, symbols: np.ndarray, streams: int = STREAMS, burn_in: int = BURN_IN) -> np.ndarray:
