@@ -12,7 +12,7 @@ import tyro
 from pydantic import Field
 
 import apps
-from recur.cli.application import guarded, import_late
+from recur.cli.errors import guarded, import_late
 from recur.cli.usage import first_word, parse
 from recur.errors import InputError
 from recur.training.config import Positive, Size, checked

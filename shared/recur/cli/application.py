@@ -1,27 +1,20 @@
 """The command line of an application, derived from its contract: train, evaluate, predict, export, ask."""
 
 import dataclasses
-import errno
-import importlib
-import io
-import os
 import sys
-import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
 
 from recur.cli.ask import Server
-from recur.cli.printing import check_output, log_to_standard_error, silent_libraries
+from recur.cli.errors import fields_of, guarded, import_late
+from recur.cli.printing import check_output
 from recur.cli.usage import HELP, first_word, parse
-from recur.errors import CommandFailedError, InputError
+from recur.errors import InputError
 from recur.training.application import Application, PresetName
 from recur.training.config import TrainingConfig, checked
-
-OK, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
-_NO_ROOM = (None, errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EROFS, errno.EACCES)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,6 +33,9 @@ class _Resume:
     debug: bool = False
 
 
+_FIELDS = {"data", "out", "output", "ensemble"}  # of the commands that are made for an application
+
+
 def main(application: Application, arguments: Sequence[str] | None = None) -> int:
     """Runs one command of an application.
 
@@ -51,67 +47,8 @@ def main(application: Application, arguments: Sequence[str] | None = None) -> in
         The exit status: 0, 1 for a failure while running, 2 for bad usage or input, 130 after Ctrl-C.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
-    return guarded(lambda: _dispatch(application, words), debug="--debug" in words)
-
-
-def guarded(command: Callable[[], Any], debug: bool, complain: Callable[[str], None] | None = None) -> int:
-    """Runs a command and turns every error into one line on standard error and an exit status.
-
-    Args:
-        command: What to do.
-        debug: Whether to print tracebacks.
-        complain: Takes the line instead, without `error: `.
-
-    Returns:
-        The exit status.
-    """
-    tell = complain or _print_error
-    log_to_standard_error()
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # what names a file may be no text
-    try:
-        command()
-        sys.stdout.flush()
-    except SystemExit as stop:
-        return int(stop.code or 0)
-    except KeyboardInterrupt:
-        _complain("interrupted", debug, tell)
-        return INTERRUPTED
-    except BrokenPipeError:  # the reader, `head` say, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return OK
-    except InputError as error:
-        _complain(str(error), debug, tell)
-        return BAD_INPUT
-    except (CommandFailedError, FloatingPointError) as error:
-        _complain(str(error), debug, tell)
-        return FAILED
-    except OSError as error:
-        where = f" ({error.filename})" if error.filename else ""
-        mend = "" if error.errno not in _NO_ROOM else "; free some space or choose another folder, then run it again"
-        _complain(f"{error.strerror or error}{where}{mend}", debug, tell)
-        return FAILED
-    except Exception as error:  # noqa: BLE001 - the last resort: one line instead of a traceback
-        hint = "" if debug else "; run it again with --debug to see where"
-        _complain(f"{type(error).__name__}: {error}{hint}", debug, tell)
-        return FAILED
-    return OK
-
-
-def _complain(message: str, debug: bool, tell: Callable[[str], None]) -> None:
-    if debug:
-        traceback.print_exc()
-    tell(" ".join(message.split()))
-
-
-def _print_error(line: str) -> None:
-    print(f"error: {line}", file=sys.stderr)  # noqa: T201
-
-
-def import_late(name: str) -> Any:
-    """A module that loads TensorFlow: after the command line is parsed, so that bad usage is answered at once."""
-    with silent_libraries():
-        return importlib.import_module(name)
+    fields = fields_of(type(application.presets["default"]), application.options, Server, _Early, _Export) | _FIELDS
+    return guarded(lambda: _dispatch(application, words), debug="--debug" in words, fields=fields)
 
 
 _RunArgument = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]

@@ -22,8 +22,8 @@ from typing import Any
 import tqdm
 
 from recur.cli import commands
-from recur.cli.application import INTERRUPTED, OK, guarded
 from recur.cli.demo import Step, finished_section, record_path
+from recur.cli.errors import INTERRUPTED, OK, guarded
 from recur.errors import InputError
 from recur.files import read_json, write_json
 from recur.serving.answers import answers, ask_module, ask_saved_model

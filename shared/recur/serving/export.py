@@ -50,7 +50,7 @@ def export_run(
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError(f"cannot make the folder {folder} ({error.strerror}); choose another with --to") from None
+        raise InputError(f"cannot make the folder {folder} ({error.strerror}); choose another with `to`") from None
     module = module or application.task.serving_module(trained)
     unfinished = folder / f".unfinished-{uuid.uuid4().hex[:8]}"
     try:

@@ -84,8 +84,8 @@ def config_from_dict(config_type: type[ConfigT], values: dict[str, Any]) -> Conf
 
 
 def _explain(detail: Any) -> str:
-    name = ".".join(str(part) for part in detail["loc"]).replace("_", "-")
+    name = ".".join(str(part) for part in detail["loc"])
     if detail["type"] == "missing":
-        return f"--{name} is missing"
+        return f"`{name}` is missing"
     message = detail["msg"].removeprefix("Input ").split(", unable to parse")[0]
-    return f"--{name} {message}, not {detail['input']!r}" if name else detail["msg"].removeprefix("Value error, ")
+    return f"`{name}` {message}, not {detail['input']!r}" if name else detail["msg"].removeprefix("Value error, ")

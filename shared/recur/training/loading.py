@@ -32,7 +32,7 @@ def read_again(application: Application, run: Run, config: TrainingConfig) -> An
     if corpus.fingerprint != data["fingerprint"]:
         raise InputError(
             f"the data at {data['source']} is not what {run.path} was trained on; "
-            f"train anew, or evaluate on it by naming it: --data {data['source']}"
+            f"train anew, or evaluate on it by naming it: `data` {data['source']}"
         )
     return corpus
 
@@ -41,7 +41,7 @@ def load(application: Application, run: Run) -> Trained:
     """The best model of a run, with its configuration and assets."""
     config, assets = run_config(application, run.label), read_assets(application, run)
     if not run.model.exists():
-        raise InputError(f"{run.path} has no trained model yet; continue it with train --resume {run.label}")
+        raise InputError(f"{run.path} has no trained model yet; continue it with train `resume` {run.label}")
     model = application.task.build(config, assets)
     try:
         model.load_weights(run.model)

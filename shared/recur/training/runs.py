@@ -154,12 +154,12 @@ def create_run(application: str, out: Path | None = None) -> Run:
     except FileExistsError:
         if out is not None:
             raise InputError(
-                f"{path} exists already; name a folder that does not, or continue it with --resume"
+                f"{path} exists already; name a folder that does not, or continue it with `resume`"
             ) from None
         path = path.with_name(f"{path.name}-{uuid.uuid4().hex[:4]}")  # two runs begun in the same second
         path.mkdir()
     except OSError as error:
-        raise InputError(f"cannot make the folder {path} ({error.strerror}); choose another with --out") from None
+        raise InputError(f"cannot make the folder {path} ({error.strerror}); choose another with `out`") from None
     run = Run(path)
     run.make_folders()
     return run

@@ -5,14 +5,14 @@ import errno
 import io
 import re
 import sys
-import types
 from pathlib import Path
 from typing import Literal
 
 import pytest
 
-from recur.cli import application, usage
+from recur.cli import application, errors, usage
 from recur.errors import InputError
+from recur.training.application import Application, Headline
 from recur.training.config import Count, Fraction, TrainingConfig
 
 
@@ -40,11 +40,11 @@ class WeatherOptions:
     """Days ahead."""
 
 
-WEATHER = types.SimpleNamespace(
+WEATHER = Application(
     name="weather",
     summary="yesterday in, tomorrow out",
-    ensembles=False,
     options=WeatherOptions,
+    headline=Headline("error", higher_is_better=False, shortfall="It is weather."),
     presets={
         "quick": WeatherConfig(epochs=1),
         "default": WeatherConfig(epochs=5),
@@ -278,13 +278,13 @@ class TestEnd:
 
     def test_a_name_that_is_not_utf_8_can_be_printed(self, monkeypatch):
         monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), encoding="utf-8"))
-        assert application.guarded(lambda: sys.stdout.write('{"data": "caf\udce9.txt"}'), debug=False) == 0
+        assert errors.guarded(lambda: sys.stdout.write('{"data": "caf\udce9.txt"}'), debug=False) == 0
         assert sys.stdout.buffer.getvalue() == b'{"data": "caf\\udce9.txt"}'
 
 
 def test_a_module_is_loaded_in_silence(tmp_path, monkeypatch, capfd):
     (tmp_path / "noisy_module.py").write_text("import os\nos.write(2, b'a note of a library')\nVALUE = 3\n")
     monkeypatch.syspath_prepend(tmp_path)
-    assert application.import_late("noisy_module").VALUE == 3
+    assert errors.import_late("noisy_module").VALUE == 3
     sys.stderr.write("after")
     assert capfd.readouterr() == ("", "after")

@@ -57,7 +57,7 @@ SMALL = {
 DEMO = """
     import resource, sys
     from pathlib import Path
-    from recur.cli.application import guarded
+    from recur.cli.errors import guarded
     from recur.cli.demo import demo
     from small.application import APPLICATION
 

@@ -86,15 +86,15 @@ def test_an_unknown_key_is_refused_with_the_nearest_name(key, hint):
 def test_a_value_out_of_bounds_is_refused_by_its_flag(name, value):
     with pytest.raises(InputError) as refusal:
         config_from_dict(TextGenerationConfig, {name: value})
-    assert str(refusal.value).startswith(f"--{name.replace('_', '-')} should be ")
+    assert str(refusal.value).startswith(f"`{name}` should be ")
     assert str(refusal.value).endswith(f", not {value!r}")
 
 
 def test_every_wrong_value_is_named_at_once():
     with pytest.raises(InputError) as refusal:
         checked(TextGenerationConfig(units=0, learning_rate=-1.0))
-    assert "--units" in str(refusal.value)
-    assert "--learning-rate" in str(refusal.value)
+    assert "`units`" in str(refusal.value)
+    assert "`learning_rate`" in str(refusal.value)
 
 
 def test_a_setting_without_a_default_must_be_there():
@@ -102,5 +102,5 @@ def test_a_setting_without_a_default_must_be_there():
     class Translation(TrainingConfig):
         source: str = dataclasses.field(kw_only=True)
 
-    with pytest.raises(InputError, match=r"^--source is missing$"):
+    with pytest.raises(InputError, match=r"^`source` is missing$"):
         config_from_dict(Translation, {})

@@ -171,9 +171,9 @@ class TestCreate:
     @pytest.mark.parametrize(
         ("out", "message"),
         [
-            ("folder", "folder exists already; name a folder that does not, or continue it with --resume"),
+            ("folder", "folder exists already; name a folder that does not, or continue it with `resume`"),
             ("file", "file exists already"),
-            ("file/run", r"cannot make the folder file/run \(Not a directory\); choose another with --out"),
+            ("file/run", r"cannot make the folder file/run \(Not a directory\); choose another with `out`"),
             ("x" * 300, r"cannot make the folder x+ \(File name too long\)"),
             ("/proc/run", r"cannot make the folder /proc/run \("),
             ("", "exists already"),
