@@ -1,8 +1,6 @@
 """python -m apps: what there is, and the commands over all applications."""
 
 import dataclasses
-import functools
-import operator
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +11,7 @@ from pydantic import Field
 
 import apps
 from recur.cli.errors import guarded, import_late
-from recur.cli.usage import first_word, parse
+from recur.cli.usage import first_word, one_of, parse
 from recur.errors import InputError
 from recur.training.config import Positive, Size, checked
 
@@ -154,10 +152,6 @@ COMMANDS = {
     "edge": Edge,
     "serve": Serve,
 }
-OVERVIEW = functools.reduce(
-    operator.or_,
-    (Annotated[kind, tyro.conf.subcommand(name, description=kind.__doc__)] for name, kind in COMMANDS.items()),
-)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -177,11 +171,11 @@ def _dispatch(words: list[str]) -> None:
         return
     if words[0] in applications:
         raise InputError(f"{words[0]} is an application; say: python -m apps.{' '.join(words)}")
-    name = first_word(words, COMMANDS, PROGRAM)
-    if name is None:
-        parse(OVERVIEW, words, PROGRAM, description="Commands over all applications.")
+    command_name = first_word(words, COMMANDS, PROGRAM)
+    if command_name is None:
+        parse(one_of(COMMANDS), words, PROGRAM, description="Commands over all applications.")
         return
-    command = parse(COMMANDS[name], words[1:], f"{PROGRAM} {name}")
+    command = parse(COMMANDS[command_name], words[1:], f"{PROGRAM} {command_name}")
     if isinstance(command, Demo):
         chosen = apps.choose(command.only)
         import_late("recur.cli.demo").demo(chosen, command.to, checked(command).processes)

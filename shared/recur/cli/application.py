@@ -11,7 +11,7 @@ import tyro
 from recur.cli.ask import Server
 from recur.cli.errors import fields_of, guarded, import_late
 from recur.cli.printing import check_output
-from recur.cli.usage import HELP, first_word, parse
+from recur.cli.usage import HELP, first_word, one_of, parse
 from recur.errors import InputError
 from recur.training.application import Application, PresetName
 from recur.training.config import TrainingConfig, checked
@@ -98,6 +98,11 @@ def _others(application: Application, command: Any) -> dict[str, tuple[str, ...]
     return {"others": command.ensemble} if application.ensembles else {}
 
 
+def _without_prefix(kind: Any) -> Any:
+    """A dataclass whose fields are flags of their own."""
+    return tyro.conf.OmitArgPrefixes[kind]  # type: ignore[misc]  # a type that is made at run time
+
+
 def _train_type(application: Application, defaults: TrainingConfig) -> type:
     fields: list[Any] = [
         ("data", str, dataclasses.field(default="sample")),
@@ -105,7 +110,7 @@ def _train_type(application: Application, defaults: TrainingConfig) -> type:
         ("out", Path | None, dataclasses.field(default=None)),
         ("resume", str | None, dataclasses.field(default=None)),
         ("debug", bool, dataclasses.field(default=False)),
-        ("config", tyro.conf.OmitArgPrefixes[type(defaults)], dataclasses.field(default=defaults)),
+        ("config", _without_prefix(type(defaults)), dataclasses.field(default=defaults)),
     ]
     texts = {
         "data": "`sample` (packaged real data), the name of a TensorFlow dataset, or a path.",
@@ -136,7 +141,7 @@ _Debug = Annotated[bool, tyro.conf.arg(help="Show the traceback.")]
 def _answer_fields(application: Application) -> list[Any]:
     return [
         ("inputs", _Inputs, dataclasses.field(default=())),
-        ("options", tyro.conf.OmitArgPrefixes[application.options], dataclasses.field(default=application.options())),
+        ("options", _without_prefix(application.options), dataclasses.field(default=application.options())),
         ("json", _Json, dataclasses.field(default=False)),
         ("output", _Output, dataclasses.field(default=None)),
         ("debug", _Debug, dataclasses.field(default=False)),
@@ -176,11 +181,7 @@ def _overview(application: Application) -> Any:
         "export": _command_type(application, _Export),
         "ask": _ask_type(application),
     }
-    union: Any = None
-    for name, kind in kinds.items():
-        choice = Annotated[kind, tyro.conf.subcommand(name, description=kind.__doc__)]
-        union = choice if union is None else union | choice
-    return union
+    return one_of(kinds)
 
 
 def _train(application: Application, words: list[str], program: str) -> None:

@@ -1,11 +1,13 @@
 """Bad usage in one line: what is wrong, and the nearest thing that would be right."""
 
 import contextlib
+import functools
 import io
+import operator
 import os
 import re
-from collections.abc import Collection, Iterator, Sequence
-from typing import Any
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Annotated, Any
 
 import tyro
 
@@ -45,6 +47,14 @@ def parse(command_type: Any, words: Sequence[str], program: str, **options: Any)
         if not stop.code:
             raise
         raise InputError(_one_line(complaint.getvalue(), program)) from None
+
+
+def one_of(kinds: Mapping[str, type]) -> Any:
+    """The choice between commands, for their overview: the dataclass of each by its name."""
+    choices: list[Any] = [
+        Annotated[kind, tyro.conf.subcommand(name, description=kind.__doc__)] for name, kind in kinds.items()
+    ]
+    return functools.reduce(operator.or_, choices)
 
 
 @contextlib.contextmanager

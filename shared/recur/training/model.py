@@ -32,7 +32,7 @@ class ConfiguredModel(keras.Model, Generic[ConfigT]):
         (8, {'width': 3})
     """
 
-    config_type: ClassVar[type[TrainingConfig]]
+    config_type: ClassVar[type[Any]]
     renamed: ClassVar[Mapping[str, str]] = {}
     """From the names that saved models of earlier versions have for settings to today's."""
 

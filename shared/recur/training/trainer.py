@@ -246,7 +246,7 @@ class Trainer:
 
         def request_stop(number: int, _frame: Any) -> None:
             self._stop_requested.set()
-            signal.signal(number, ordinary[number])
+            signal.signal(number, ordinary[signal.Signals(number)])
 
         for number in ordinary:
             signal.signal(number, request_stop)
