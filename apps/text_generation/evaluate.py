@@ -81,7 +81,7 @@ class Reader:
         self.model, self.chunk = model, chunk
         state = [tf.TensorSpec([None, size]) for size in model.stack.state_sizes]
         symbols = tf.TensorSpec([None, None], tf.int32)
-        self._nats = tf.function(self._chunk_nats, input_signature=[symbols, symbols, state])
+        self._nats = tf.function(self._chunk_nats, input_signature=[symbols, symbols, state], autograph=False)
 
     def _chunk_nats(
         self, inputs: tf.Tensor, targets: tf.Tensor, states: list[tf.Tensor]

@@ -45,7 +45,7 @@ class TextGenerator(ServingModule[CharacterLanguageModel]):
         """What an export answers."""
         return {"serving_default": self.generate, "sample": self.sample}
 
-    @tf.function(input_signature=[_TEXT])
+    @tf.function(input_signature=[_TEXT], autograph=False)
     def generate(self, prompt: tf.Tensor) -> dict[str, tf.Tensor]:
         """Continues prompts string [N] by 400 characters at temperature 0.8 and seed 0; `text` string [N]."""
         rows = tf.shape(prompt)
@@ -58,7 +58,7 @@ class TextGenerator(ServingModule[CharacterLanguageModel]):
             tf.fill(rows, tf.constant(DEFAULT_SEED, tf.int64)),
         )
 
-    @tf.function(input_signature=[_TEXT, _INT, _FLOAT, _INT, _FLOAT, _LONG])
+    @tf.function(input_signature=[_TEXT, _INT, _FLOAT, _INT, _FLOAT, _LONG], autograph=False)
     def sample(
         self,
         prompt: tf.Tensor,
@@ -112,11 +112,11 @@ class TextGenerator(ServingModule[CharacterLanguageModel]):
             symbols, logits, states = self._go_on_traced(logits, states, noise[:, begin : begin + STREAMED], **row)
             yield "".join(self._characters[symbol] for symbol in symbols.numpy()[0])
 
-    @tf.function(reduce_retracing=True)
+    @tf.function(reduce_retracing=True, autograph=False)
     def _begin_traced(self, prompt: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, list[tf.Tensor]]:
         return self._begin(prompt)
 
-    @tf.function(reduce_retracing=True)
+    @tf.function(reduce_retracing=True, autograph=False)
     def _go_on_traced(self, *arguments: Any, **settings: Any) -> tuple[tf.Tensor, tf.Tensor, list[tf.Tensor]]:
         return self._go_on(*arguments, **settings)
 

@@ -10,7 +10,6 @@ from apps.text_generation.assets import Vocabulary
 from apps.text_generation.batches import datasets
 from apps.text_generation.config import SamplingOptions, TextGenerationConfig
 from apps.text_generation.data import Corpus, check_length, read_corpus
-from apps.text_generation.evaluate import evaluate
 from apps.text_generation.model import CharacterLanguageModel
 from apps.text_generation.serving import TextGenerator
 from recur.errors import InputError
@@ -22,7 +21,6 @@ class TextGeneration(Task[TextGenerationConfig, Corpus, Vocabulary]):
 
     assets = Vocabulary
     datasets = staticmethod(datasets)
-    evaluate = staticmethod(evaluate)
     serving_module = TextGenerator
 
     def read(self, source: str, config: TextGenerationConfig) -> Corpus:

@@ -1,5 +1,6 @@
 """Every error of a command as one line on standard error and an exit status; fields as the flags that set them."""
 
+import contextlib
 import dataclasses
 import errno
 import importlib
@@ -8,7 +9,7 @@ import os
 import re
 import sys
 import traceback
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 from recur.cli.printing import log_to_standard_error, silent_libraries
@@ -81,7 +82,25 @@ def _print_error(line: str) -> None:
 def import_late(name: str) -> Any:
     """A module that loads TensorFlow: after the command line is parsed, so that bad usage is answered at once."""
     with silent_libraries():
+        with _absent("matplotlib", "pandas", "sklearn"):
+            importlib.import_module("keras")
         return importlib.import_module(name)
+
+
+@contextlib.contextmanager
+def _absent(*packages: str) -> Iterator[None]:
+    """Lets packages that are not loaded yet look as if they were not installed.
+
+    Keras imports these where it can, for data frames, pictures and scikit-learn's interface: a third of its time. What
+    needs them imports them itself.
+    """
+    hidden = [package for package in packages if package not in sys.modules]
+    sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]  # None is how an import is refused
+    try:
+        yield
+    finally:
+        for package in hidden:
+            del sys.modules[package]
 
 
 def flag(field: str) -> str:

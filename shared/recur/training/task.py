@@ -2,6 +2,7 @@
 
 import abc
 import dataclasses
+import importlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, Self, TypeVar
@@ -137,9 +138,14 @@ class Task(abc.ABC, Generic[ConfigT, CorpusT, AssetsT]):
     def objective(self, config: ConfigT) -> dict[str, Any]:
         """Loss and metrics: arguments of `keras.Model.compile`."""
 
-    @abc.abstractmethod
     def evaluate(self, trained: Trained[ConfigT, AssetsT], corpus: CorpusT, run: "Run") -> Evaluation:
-        """Measures the model and its baselines on the same split, and draws what belongs to the result."""
+        """Measures the model and its baselines on the same split, and draws what belongs to the result.
+
+        By default as the function `evaluate` of the module of that name beside this one, which is imported only now:
+        an answer need not wait for what fits baselines and draws.
+        """
+        package = type(self).__module__.rpartition(".")[0]
+        return importlib.import_module(f"{package}.evaluate").evaluate(trained, corpus, run)
 
     def stages(self, corpus: CorpusT, assets: AssetsT, config: ConfigT) -> Sequence[Stage]:
         """Trainings before the main one, in their order; none by default."""
