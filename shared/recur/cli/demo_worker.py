@@ -26,7 +26,7 @@ from recur.cli.demo import Step, finished_section, record_path
 from recur.cli.errors import INTERRUPTED, OK, guarded
 from recur.errors import InputError
 from recur.files import read_json, write_json
-from recur.serving.answers import answers, ask_module, ask_saved_model
+from recur.serving.answers import answers, ask_module, ask_saved_model, same_answer
 from recur.serving.export import export_run
 from recur.serving.native import NativeSavedModel
 from recur.training import loading, stages
@@ -112,7 +112,7 @@ def walk(application: Application, to: Path, report: Report) -> dict[str, Any]:
     path = export_run(application, run, trained, to, module=module)
     with NativeSavedModel(path) as saved_model:
         served = list(answers(application, ask_saved_model(saved_model), application.requests.examples(), options))
-    if not all(map(same, served, predicted)):
+    if not same_answer(served, predicted):
         raise RuntimeError(f"{path} does not answer as predict does: {served} is not {predicted}")
     section = {
         "run": run.label,
@@ -139,17 +139,6 @@ def _trained_run(application: Application, corpus: Any, record: Path, bar: stage
     path = RUNS / application.name / datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
     write_json(record, {"run": path.as_posix()})
     return stages.train(application, "sample", config, "quick", path, corpus, bar)
-
-
-def same(served: Any, predicted: Any) -> bool:
-    """Whether two answers are equal, numbers up to rounding."""
-    if isinstance(served, float):
-        return math.isclose(served, predicted, rel_tol=1e-5, abs_tol=1e-6)
-    if isinstance(served, dict):
-        return served.keys() == predicted.keys() and all(same(served[name], predicted[name]) for name in served)
-    if isinstance(served, list):
-        return len(served) == len(predicted) and all(map(same, served, predicted))
-    return served == predicted
 
 
 def _shown(application: Application, answer: dict[str, Any]) -> str:

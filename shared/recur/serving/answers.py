@@ -1,6 +1,7 @@
 """Raw inputs to answers, whoever holds the model: the serving module here, an export, or a server."""
 
 import itertools
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -62,3 +63,14 @@ def answers(application: Application, asked: Asked, inputs: Iterable[str], optio
     while batch := list(itertools.islice(remaining, application.answer_batch)):
         request = application.requests.parse(batch, options, asked.shapes)
         yield from application.requests.records(request, asked.ask(request.signature, request.arrays))
+
+
+def same_answer(served: Any, predicted: Any) -> bool:
+    """Whether two answers are equal, numbers up to rounding."""
+    if isinstance(served, float):
+        return math.isclose(served, predicted, rel_tol=1e-5, abs_tol=1e-6)
+    if isinstance(served, dict):
+        return served.keys() == predicted.keys() and all(same_answer(served[name], predicted[name]) for name in served)
+    if isinstance(served, list):
+        return len(served) == len(predicted) and all(map(same_answer, served, predicted))
+    return served == predicted

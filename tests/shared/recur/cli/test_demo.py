@@ -228,6 +228,6 @@ def test_the_page_says_by_how_much_a_model_is_better_than_its_strongest_baseline
     ],
 )
 def test_answers_are_the_same_up_to_rounding(served, predicted, same):
-    from recur.cli import demo_worker
+    from recur.serving.answers import same_answer
 
-    assert demo_worker.same(served, predicted) is same
+    assert same_answer(served, predicted) is same
