@@ -19,6 +19,7 @@ import pytest
 
 import apps
 import recur.layers
+import recur.metrics
 from apps.__main__ import main as all_applications
 from recur.cli.application import main
 from recur.serving.answers import answers, ask_saved_model
@@ -157,6 +158,6 @@ def test_a_file_of_layers_opens_and_computes_as_then(unpacked):
 
 
 def test_what_files_name_is_registered():
-    import_all(recur.layers)
-    import_all(apps)
+    for package in (recur.layers, recur.metrics, apps):
+        import_all(package)
     assert set(THEN["registered"]) <= set(keras.saving.get_custom_objects())
