@@ -1,7 +1,7 @@
 """A development server that speaks TensorFlow Serving's protocol, for machines that have no TensorFlow Serving.
 
 What it is: the REST and gRPC interfaces of TensorFlow Serving, its model configuration, versions, labels, warm-up and
-batching, answered by TensorFlow's own C++ session (`recur.serving.native`), which is also what TensorFlow Serving
+batching, answered by TensorFlow's own C++ session (`tfserving_dev.session`), which is also what TensorFlow Serving
 runs. A client, an export or a configuration that works here is meant to work there, and what fails here with an error
 of TensorFlow's fails there with the same one.
 
@@ -23,3 +23,21 @@ not nine, and are not pretty-printed; of a key that is there twice the last coun
 The sources followed: TensorFlow Serving's pages on its REST interface and its configuration, and its source for what
 the pages leave open (http_rest_api_handler.cc, json_tensor.cc, predict_util.cc, availability_preserving_policy.cc).
 """
+
+import importlib
+from typing import Any
+
+_MODULES = {
+    **{"ServerSettings": "settings", "DevelopmentServer": "server", "serve": "launcher"},
+    **{"NativeSavedModel": "session", "Signature": "session", "NativeError": "session"},
+    **{"InputError": "errors", "NoModelsError": "errors"},
+}
+__all__ = ["ServerSettings", "DevelopmentServer", "serve", "NativeSavedModel", "Signature", "NativeError", "InputError",
+           "NoModelsError"]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    """Imports what is asked for, and TensorFlow with it, no sooner than that."""
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)

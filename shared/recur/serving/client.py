@@ -7,14 +7,15 @@ Example:
 """
 
 import contextlib
+import random
+import time
 from collections.abc import Callable, Mapping
 from typing import Protocol, TypeVar
 
 import numpy as np
 
 from recur.errors import InputError
-from recur.serving.endpoint import Endpoint, parse_endpoint
-from recur.serving.retrying import Unavailable, retried
+from recur.serving.endpoint import Endpoint, Unavailable, parse_endpoint
 from recur.training.task import Shapes
 
 Answer = TypeVar("Answer")
@@ -23,6 +24,8 @@ DEADLINE = 60.0
 """Seconds."""
 MOST_ROWS = 256
 """Of one request; more are asked for in several."""
+FIRST_WAIT, LONGEST_WAIT = 0.1, 5.0
+"""Seconds between tries."""
 
 
 class _Asking(Protocol):
@@ -139,3 +142,35 @@ def joined(parts: list[np.ndarray]) -> np.ndarray:
         for part in parts
     ]  # fmt: skip
     return np.concatenate(padded)
+
+
+def retried(
+    call: Callable[[float], Answer],
+    deadline: float,
+    sleep: Callable[[float], object] = time.sleep,
+    clock: Callable[[], float] = time.monotonic,
+) -> Answer:
+    """Calls until it succeeds, after each `Unavailable` waiting twice as long as before (of which half is chance).
+
+    Chance keeps many clients that failed together from coming back together (Brooker, "Exponential Backoff And
+    Jitter", AWS Architecture Blog, 2015).
+
+    Args:
+        call: From the seconds that are left to the answer.
+        deadline: Seconds for everything: no call begins later, and none is told that it has longer.
+        sleep: For tests.
+        clock: For tests; seconds.
+
+    Raises:
+        Unavailable: The last one, when waiting on would pass the deadline.
+    """
+    end, wait = clock() + deadline, FIRST_WAIT
+    while True:
+        try:
+            return call(max(end - clock(), 0.001))
+        except Unavailable:
+            pause = wait * random.uniform(0.5, 1.0)
+            if clock() + pause >= end:
+                raise
+        sleep(pause)
+        wait = min(2 * wait, LONGEST_WAIT)

@@ -13,6 +13,10 @@ class ServerError(RuntimeError):
     """A server failed to answer a request that it does not call wrong."""
 
 
+class Unavailable(Exception):  # noqa: N818 - it is caught as what it says
+    """There is no server yet, it has too much to do, or it is about to stop: the same request may do better later."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Endpoint:
     """A model of a server.

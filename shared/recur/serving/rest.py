@@ -9,9 +9,8 @@ import urllib3
 from urllib3 import exceptions
 
 from recur.errors import InputError
-from recur.serving.endpoint import Endpoint, ServerError
-from recur.serving.json_tensors import DTYPES, Spec, from_json, read_document, request_body
-from recur.serving.retrying import Unavailable
+from recur.serving.codec import DTYPES, Spec, from_json, read_document, request_body
+from recur.serving.endpoint import Endpoint, ServerError, Unavailable
 from recur.training.task import Shapes
 
 _CONNECTIONS = 64
@@ -55,13 +54,13 @@ class RestProtocol:
             ServerError: The server failed.
         """
         outputs = self._signature(signature, timeout)
-        found = self._ask("POST", ":predict", timeout, request_body(signature, inputs)).get("outputs")
+        answered = self._ask("POST", ":predict", timeout, request_body(signature, inputs)).get("outputs")
         if len(outputs) == 1:  # then its name is left out
-            found = {next(iter(outputs)): found}
-        if not isinstance(found, dict) or found.keys() != outputs.keys():
+            answered = {next(iter(outputs)): answered}
+        if not isinstance(answered, dict) or answered.keys() != outputs.keys():
             raise ServerError(f"{self._server} answers something else than {', '.join(outputs)}")
         try:
-            return {name: from_json(found[name], spec) for name, spec in outputs.items()}
+            return {name: from_json(answered[name], spec) for name, spec in outputs.items()}
         except (ValueError, TypeError, OverflowError) as error:
             raise ServerError(f"{self._server} answers with no tensor: {error}") from None
 
@@ -140,4 +139,4 @@ class RestProtocol:
 def _spec(info: Mapping[str, Any]) -> Spec:
     shape = info.get("tensor_shape") or {}
     sizes = () if shape.get("unknown_rank") else tuple(int(dim["size"]) for dim in shape.get("dim", ()))
-    return np.dtype(DTYPES[info["dtype"]]), sizes
+    return DTYPES[info["dtype"]], sizes
