@@ -19,6 +19,8 @@ from tfserving_dev.configuration import BatchingParameters
 from tfserving_dev.errors import Code, ServingError, invalid
 
 Arrays = Mapping[str, np.ndarray]
+Run = Callable[[Arrays], dict[str, np.ndarray]]
+_LOG = logging.getLogger(__name__)
 
 
 def rows_of(inputs: Arrays) -> int | None:
@@ -170,9 +172,6 @@ class Task:
     """Which."""
 
 
-Run = Callable[[Arrays], dict[str, np.ndarray]]
-
-
 class BatchQueue:
     """First come, first served, in batches of requests of one form. Not for several threads at once, but for `process`.
 
@@ -278,9 +277,6 @@ class BatchQueue:
         answers = split(outputs, [task.rows for task in tasks], size)
         self._splits = answers is not None
         return answers
-
-
-_LOG = logging.getLogger(__name__)
 
 
 class BatchScheduler:

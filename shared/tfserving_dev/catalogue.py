@@ -22,6 +22,8 @@ from tfserving_dev.errors import Code, ServingError, invalid
 from tfserving_dev.metrics import Metrics
 from tfserving_dev.session import GRAPH, NativeError, NativeSavedModel
 
+_FIELD = "signature_def"
+
 
 class Servable:
     """A SavedModel in a session, with the queues of its signatures. Threads may use it at once; close it after use.
@@ -271,9 +273,6 @@ def _fill(status: Message, number: int, version: Version) -> None:
     status.version, status.state = number, int(version.state)
     status.status.error_code = int(version.error.code) if version.error else 0
     status.status.error_message = version.error.message if version.error else ""
-
-
-_FIELD = "signature_def"
 
 
 def check_metadata_request(request: get_model_metadata_pb2.GetModelMetadataRequest) -> None:

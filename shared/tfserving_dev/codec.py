@@ -46,6 +46,20 @@ TensorBoard's copy gives without the import of all of TensorFlow)."""
 DTYPES = {number: np.dtype(dtype) for number, (dtype, _) in _FIELDS.items()}
 """NumPy's types by TensorFlow's numbers. Strings are Python objects, for NumPy's own drop trailing NULs."""
 NUMBERS = {dtype: number for number, dtype in DTYPES.items()}
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_SHOWN = 256
+_NO_NUMBERS = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|(?P<sign>-?)(?P<what>Inf(?:inity)?|NaN)\b', re.DOTALL)
+"""Strings, to be passed over and never gone back into, and what the parser takes for numbers in more spellings."""
+_JSON_TYPES = {dict: "Object", list: "Array", str: "String", int: "Number", float: "Number", type(None): "Null"}
+_MOST_DIMENSIONS = 32
+_NOT_SERVED = (np.float16, np.uint16)
+_LEAVES = {
+    "f": frozenset({int, float}),
+    "i": frozenset({int}),
+    "u": frozenset({int}),
+    "b": frozenset({bool}),
+    "O": frozenset({str, dict}),
+}
 
 
 def type_name(dtype: np.dtype) -> str:
@@ -116,13 +130,6 @@ def fill_proto(proto: Any, array: np.ndarray) -> None:
     elif array.dtype.kind == "c":
         flat = flat.view(np.finfo(array.dtype).dtype)
     getattr(proto, _FIELDS[proto.dtype][1]).extend(flat.tolist())
-
-
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-_SHOWN = 256
-_NO_NUMBERS = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|(?P<sign>-?)(?P<what>Inf(?:inity)?|NaN)\b', re.DOTALL)
-"""Strings, to be passed over and never gone back into, and what the parser takes for numbers in more spellings."""
-_JSON_TYPES = {dict: "Object", list: "Array", str: "String", int: "Number", float: "Number", type(None): "Null"}
 
 
 def parse_document(body: bytes) -> dict[str, Any]:
@@ -222,17 +229,6 @@ def encode_string(text: str) -> bytes:
         return text.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:
         raise invalid("JSON Parse error: The surrogate pair in string is invalid.") from None
-
-
-_MOST_DIMENSIONS = 32
-_NOT_SERVED = (np.float16, np.uint16)
-_LEAVES = {
-    "f": frozenset({int, float}),
-    "i": frozenset({int}),
-    "u": frozenset({int}),
-    "b": frozenset({bool}),
-    "O": frozenset({str, dict}),
-}
 
 
 def to_array(value: Any, dtype: np.dtype) -> np.ndarray:

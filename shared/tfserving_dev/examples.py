@@ -19,6 +19,7 @@ from tfserving_dev.errors import Code, ServingError, invalid
 from tfserving_dev.predict import DEFAULT_SIGNATURE, ModelCall, check_types, model_spec
 
 CLASSIFY, REGRESS = "tensorflow/serving/classify", "tensorflow/serving/regress"
+_KINDS = {"bytes_list": "bytes", "float_list": "float", "int64_list": "int64"}
 
 
 def classify_call(request: classification_pb2.ClassificationRequest, servable: Servable) -> ModelCall:
@@ -169,9 +170,6 @@ def _values(outputs: Mapping[str, np.ndarray], size: int) -> regression_pb2.Regr
     if array.dtype != np.float32:
         raise invalid(f"Expected output Tensor of DT_FLOAT.  Got: {type_name(array.dtype)}")
     return regression_pb2.RegressionResult(regressions=[{"value": value} for value in array.ravel().tolist()])
-
-
-_KINDS = {"bytes_list": "bytes", "float_list": "float", "int64_list": "int64"}
 
 
 def read_examples(document: Mapping[str, Any]) -> input_pb2.Input:

@@ -30,12 +30,14 @@ from tfserving_dev.watcher import Watcher
 
 _LOG = logging.getLogger(__name__)
 _STATUS = {code.value[0]: code for code in grpc.StatusCode}
-_LONGEST = 2048  # a status travels among the headers, which clients take up to 8 KB of
+_LONGEST_MESSAGE = 2048  # characters: a status travels among the headers, which clients take up to 8 KB of
 ResponseT = TypeVar("ResponseT")
+Context = grpc.ServicerContext
+_LONGEST_WAIT = 3600.0  # seconds; without a deadline the time that remains is eternity
 
 
-class GrpcAnswers:
-    """Answers requests of either service.
+class _Service:
+    """Answers requests: errors as gRPC has them, one line in the log, a count.
 
     Args:
         catalogue: What is served; other names are not counted by name.
@@ -45,17 +47,8 @@ class GrpcAnswers:
     def __init__(self, catalogue: Catalogue, metrics: Metrics):
         self._catalogue, self._metrics = catalogue, metrics
 
-    def answer(
-        self, api: str, model: str, context: grpc.ServicerContext, function: Callable[[], ResponseT]
-    ) -> ResponseT:
-        """What a function returns; where it fails, the call ends with its error.
-
-        Args:
-            api: The method's name.
-            model: The name of the model that is asked for.
-            context: The call.
-            function: Makes the response.
-        """
+    def _answer(self, api: str, model: str, context: Context, function: Callable[[], ResponseT]) -> ResponseT:
+        """What a function returns to a method `api` for a model; where it fails, the call ends with its error."""
         start = time.perf_counter()
         error = None
         try:
@@ -72,24 +65,12 @@ class GrpcAnswers:
             name = model if model in self._catalogue.models() else ""
             self._metrics.answered(name, api, "GRPC", code, time.perf_counter() - start)
         _LOG.info("%s of %r: %s %s", api, model, code.name, " ".join(error.message[:300].split()))
-        context.abort(_STATUS[code], error.message[:_LONGEST])
+        context.abort(_STATUS[code], error.message[:_LONGEST_MESSAGE])
         raise AssertionError  # `abort` has raised
 
 
-Context = grpc.ServicerContext
-_LONGEST = 3600.0  # seconds
-
-
-class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
-    """Runs signatures for gRPC clients.
-
-    Args:
-        catalogue: Where models are found.
-        answers: What turns errors into gRPC's, and counts.
-    """
-
-    def __init__(self, catalogue: Catalogue, answers: GrpcAnswers):
-        self._catalogue, self._answers = catalogue, answers
+class PredictionService(_Service, prediction_service_pb2_grpc.PredictionServiceServicer):
+    """Runs signatures for gRPC clients."""
 
     def Predict(self, request: predict_pb2.PredictRequest, context: Context) -> predict_pb2.PredictResponse:  # noqa: N802
         """Runs a signature on tensors."""
@@ -115,7 +96,7 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
             return inference_pb2.MultiInferenceResponse(results=results)
 
         name = request.tasks[0].model_spec.name if request.tasks else ""
-        return self._answers.answer("MultiInference", name, context, answer)
+        return self._answer("MultiInference", name, context, answer)
 
     def GetModelMetadata(  # noqa: N802
         self, request: get_model_metadata_pb2.GetModelMetadataRequest, context: Context
@@ -127,7 +108,7 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
             with self._catalogue.lease(request.model_spec) as servable:
                 return metadata(servable)
 
-        return self._answers.answer("GetModelMetadata", request.model_spec.name, context, answer)
+        return self._answer("GetModelMetadata", request.model_spec.name, context, answer)
 
     def _run(self, api: str, request: Any, context: Context, call_of: Callable[[Any, Servable], ModelCall]) -> Any:
         def answer() -> Any:
@@ -137,33 +118,34 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
                 call = call_of(request, servable)
                 return call.answer(_outputs(servable, call, context))
 
-        return self._answers.answer(api, request.model_spec.name, context, answer)
+        return self._answer(api, request.model_spec.name, context, answer)
 
 
 def _outputs(servable: Servable, call: ModelCall, context: Context) -> dict[str, np.ndarray]:
     future = servable.submit(call.signature, call.inputs)
     context.add_callback(future.cancel)  # a client that has gone away needs no answer
     try:
-        return future.result(min(context.time_remaining() or _LONGEST, _LONGEST))  # without a deadline it is eternity
+        return future.result(min(context.time_remaining() or _LONGEST_WAIT, _LONGEST_WAIT))
     except TimeoutError:
         future.cancel()
         raise ServingError(Code.DEADLINE_EXCEEDED, "Deadline Exceeded") from None
 
 
-class ModelService(model_service_pb2_grpc.ModelServiceServicer):
+class ModelService(_Service, model_service_pb2_grpc.ModelServiceServicer):
     """Says what became of versions, and takes another configuration.
 
     Args:
         catalogue: What is served.
+        metrics: What counts requests.
         watcher: What makes it so.
-        answers: What turns errors into gRPC's, and counts.
     """
 
-    def __init__(self, catalogue: Catalogue, watcher: Watcher, answers: GrpcAnswers):
-        self._catalogue, self._watcher, self._answers = catalogue, watcher, answers
+    def __init__(self, catalogue: Catalogue, metrics: Metrics, watcher: Watcher):
+        super().__init__(catalogue, metrics)
+        self._watcher = watcher
 
     def GetModelStatus(  # noqa: N802
-        self, request: get_model_status_pb2.GetModelStatusRequest, context: grpc.ServicerContext
+        self, request: get_model_status_pb2.GetModelStatusRequest, context: Context
     ) -> get_model_status_pb2.GetModelStatusResponse:
         """Says what became of the versions of a model."""
 
@@ -172,10 +154,10 @@ class ModelService(model_service_pb2_grpc.ModelServiceServicer):
                 raise invalid("Missing ModelSpec")
             return self._catalogue.status(request.model_spec)
 
-        return self._answers.answer("GetModelStatus", request.model_spec.name, context, answer)
+        return self._answer("GetModelStatus", request.model_spec.name, context, answer)
 
     def HandleReloadConfigRequest(  # noqa: N802
-        self, request: model_management_pb2.ReloadConfigRequest, context: grpc.ServicerContext
+        self, request: model_management_pb2.ReloadConfigRequest, context: Context
     ) -> model_management_pb2.ReloadConfigResponse:
         """Serves the models of the request from now on; answers when they are loaded."""
 
@@ -191,4 +173,4 @@ class ModelService(model_service_pb2_grpc.ModelServiceServicer):
             self._watcher.configure(list(request.config.model_config_list.config))
             return model_management_pb2.ReloadConfigResponse(status={"error_code": 0})
 
-        return self._answers.answer("ReloadConfig", "", context, answer)
+        return self._answer("ReloadConfig", "", context, answer)

@@ -23,6 +23,10 @@ from tfserving_dev.codec import encode_string, fill_proto, from_proto, is_base64
 from tfserving_dev.errors import Code, ServingError, invalid
 
 DEFAULT_SIGNATURE = "serving_default"
+Types = Mapping[str, np.dtype]
+_INTEGERS = {"int8", "uint8", "int16", "int32", "uint32", "int64", "uint64"}
+_WRITTEN = frozenset({"float32", "float64", "bool", "object"} | _INTEGERS)
+_OPTIONS = orjson.OPT_SERIALIZE_NUMPY
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,9 +104,6 @@ def _check_names(sent: set[str], expected: set[str]) -> None:
     for alias in sorted(sent - expected):
         known = f"Inputs expected to be in the set {{{','.join(sorted(expected))}}}."
         raise invalid(f"input tensor alias not found in signature: {alias}. {known}")
-
-
-Types = Mapping[str, np.dtype]
 
 
 def signature_name(document: Mapping[str, Any]) -> str:
@@ -220,11 +221,6 @@ def _check_element(name: str, value: Any, types: Types, shapes: dict[str, tuple[
 
 def _shown_shape(shape: tuple[int, ...]) -> str:
     return f"[{','.join(map(str, shape))}]"
-
-
-_INTEGERS = {"int8", "uint8", "int16", "int32", "uint32", "int64", "uint64"}
-_WRITTEN = frozenset({"float32", "float64", "bool", "object"} | _INTEGERS)
-_OPTIONS = orjson.OPT_SERIALIZE_NUMPY
 
 
 def error_body(message: str) -> bytes:

@@ -37,12 +37,17 @@ from tfserving_dev.examples import (
 )
 from tfserving_dev.metrics import Metrics
 from tfserving_dev.predict import DEFAULT_SIGNATURE, error_body, predict_body, read_tensors, signature_name
-from tfserving_dev.settings import METRICS_PATH
+from tfserving_dev.settings import METRICS_PATH, ServerSettings
 
 _MODEL = r"(?P<name>[^/:]+)(?:/versions/(?P<version>\d+)|/labels/(?P<label>[^/:]+))?"
 _POST = re.compile(rf"/v1/models/{_MODEL}:(?P<what>classify|regress|predict)", re.IGNORECASE | re.ASCII)
 _GET = re.compile(rf"/v1/models(?:/{_MODEL})?(?P<what>/metadata)?", re.IGNORECASE | re.ASCII)
 _LARGEST_VERSION = 2**63 - 1
+_LOG = logging.getLogger(__name__)
+_LARGE = 1 << 18  # from so many bytes on a request is read, or an answer written, beside the event loop
+MOST_HEADER_BYTES = 1 << 16
+_BACKLOG = 4096
+_KEEP_ALIVE = 75  # seconds that a connection may be idle; clients' pools commonly keep theirs for a minute
 
 
 class RestPath(NamedTuple):
@@ -91,31 +96,23 @@ def malformed(method: str, path: str) -> ServingError:
     return invalid(f"Malformed request: {method} {path}")
 
 
-_LOG = logging.getLogger(__name__)
-_LARGE = 1 << 18  # from so many bytes on a request is read, or an answer written, beside the event loop
-
-
 class RestInterface:
     """Answers HTTP requests.
 
     Args:
         catalogue: Where models are found.
         metrics: What counts requests.
-        largest_body: Bytes of a request; more are answered with 413.
-        client_seconds: In which a request must have arrived; later ones are answered with 408.
-        request_seconds: In which a model must have answered; later ones are answered with 504, or with 429 where
-            they had to wait and never ran.
+        settings: The largest request, and how long a client may take to send it (408) and a model to answer it: 504, or
+            429 where the request had to wait and never ran.
 
     Attributes:
         closing: Whether clients are asked to close their connections, as the server ends.
         application: The ASGI application.
     """
 
-    def __init__(
-        self, catalogue: Catalogue, metrics: Metrics, largest_body: int, client_seconds: float, request_seconds: float
-    ):
-        self._catalogue, self._metrics = catalogue, metrics
-        self._largest_body, self._client_seconds, self._request_seconds = largest_body, client_seconds, request_seconds
+    def __init__(self, catalogue: Catalogue, metrics: Metrics, settings: ServerSettings):
+        self._catalogue, self._metrics, self._settings = catalogue, metrics, settings
+        self._largest_body = settings.largest_body
         self.closing = False
         self.application = Starlette(routes=[Route(METRICS_PATH, self._page), Mount("", app=self._serve)])
 
@@ -196,20 +193,20 @@ class RestInterface:
 
     async def _result(self, future: "Future[dict[str, np.ndarray]]") -> dict[str, np.ndarray]:
         try:
-            async with asyncio.timeout(self._request_seconds):
+            async with asyncio.timeout(self._settings.request_seconds):
                 return await asyncio.wrap_future(future)
         except TimeoutError:
             if future.cancelled():  # it had not begun
                 message = "Run() timeout exceeded while waiting in batching queue"  # the real server's words
                 raise ServingError(Code.RESOURCE_EXHAUSTED, message) from None
-            message = f"the model did not answer in {self._request_seconds:g} seconds"
+            message = f"the model did not answer in {self._settings.request_seconds:g} seconds"
             raise ServingError(Code.DEADLINE_EXCEEDED, message) from None
 
     async def _body(self, request: Request) -> bytes:
         announced = request.headers.get("content-length", "0")
         parts, size = [], int(announced) if announced.isdecimal() else 0
         try:
-            async with asyncio.timeout(self._client_seconds):
+            async with asyncio.timeout(self._settings.client_seconds):
                 if size <= self._largest_body:
                     size = 0
                     async for part in request.stream():
@@ -218,7 +215,8 @@ class RestInterface:
                         if size > self._largest_body:
                             break
         except TimeoutError:
-            raise _RefusedError(408, f"the request did not arrive in {self._client_seconds:g} seconds") from None
+            message = f"the request did not arrive in {self._settings.client_seconds:g} seconds"
+            raise _RefusedError(408, message) from None
         if size > self._largest_body:
             raise _RefusedError(413, f"the request body is larger than {self._largest_body} bytes")
         body = parts[0] if len(parts) == 1 else b"".join(parts)
@@ -256,9 +254,6 @@ async def _beside(size: int, function: Callable[..., Any], *arguments: Any) -> A
 def _preflight(request: Request) -> Code:
     asked = request.headers.get("origin", "").startswith(("http://", "https://"))
     return Code.OK if asked else Code.FAILED_PRECONDITION
-
-
-MOST_HEADER_BYTES = 1 << 16
 
 
 class HttpProtocol(HttpToolsProtocol):
@@ -340,30 +335,17 @@ class HttpProtocol(HttpToolsProtocol):
         self.transport.close()
 
 
-_BACKLOG = 4096
-_KEEP_ALIVE = 75  # seconds that a connection may be idle; clients' pools commonly keep theirs for a minute
-
-
 class RestServer:
     """Serves an interface from `start` to `stop`.
 
     Args:
         interface: What answers.
         listener: A bound socket.
-        client_seconds: In which headers must arrive and answers be taken.
-        drain_seconds: In which requests that are being answered at the end may finish.
-        last_seconds: In which clients with an open connection are told, with an answer, that it is the end.
+        settings: How long clients may take to send headers and to take answers, and how long the end takes.
     """
 
-    def __init__(
-        self,
-        interface: RestInterface,
-        listener: socket.socket,
-        client_seconds: float,
-        drain_seconds: float,
-        last_seconds: float,
-    ):
-        protocol: Any = type("Protocol", (HttpProtocol,), {"seconds": client_seconds})
+    def __init__(self, interface: RestInterface, listener: socket.socket, settings: ServerSettings):
+        protocol: Any = type("Protocol", (HttpProtocol,), {"seconds": settings.client_seconds})
         config = uvicorn.Config(
             interface.application,
             http=protocol,
@@ -374,9 +356,9 @@ class RestServer:
             server_header=False,
             backlog=_BACKLOG,
             timeout_keep_alive=_KEEP_ALIVE,
-            timeout_graceful_shutdown=max(1, round(drain_seconds)),
+            timeout_graceful_shutdown=max(1, round(settings.drain_seconds)),
         )
-        self._interface, self._listener, self._last_seconds = interface, listener, last_seconds
+        self._interface, self._listener, self._last_seconds = interface, listener, settings.last_seconds
         self._server = uvicorn.Server(config)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = threading.Thread(target=self._run, name="rest", daemon=True)

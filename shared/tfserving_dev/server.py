@@ -22,7 +22,7 @@ from tfserving_dev.configuration import (
     read_models,
 )
 from tfserving_dev.errors import InputError
-from tfserving_dev.grpc_services import GrpcAnswers, ModelService, PredictionService
+from tfserving_dev.grpc_services import ModelService, PredictionService
 from tfserving_dev.metrics import Metrics
 from tfserving_dev.rest import RestInterface, RestServer
 from tfserving_dev.settings import ServerSettings
@@ -75,12 +75,7 @@ class DevelopmentServer:
             undo.callback(watcher.close)
             watcher.look()
             self._start_grpc(catalogue, watcher, metrics, undo)
-            interface = RestInterface(
-                catalogue, metrics, settings.largest_body, settings.client_seconds, settings.request_seconds
-            )
-            server = RestServer(
-                interface, listener, settings.client_seconds, settings.drain_seconds, settings.last_seconds
-            )
+            server = RestServer(RestInterface(catalogue, metrics, settings), listener, settings)
             server.start()
             undo.callback(server.stop)
             watcher.start(settings.poll_seconds)
@@ -107,8 +102,7 @@ class DevelopmentServer:
         threads = ThreadPoolExecutor(_GRPC_THREADS, thread_name_prefix="grpc")
         undo.callback(threads.shutdown)
         server = grpc.server(threads, options=options, maximum_concurrent_rpcs=_MOST_CALLS)
-        answers = GrpcAnswers(catalogue, metrics)
-        prediction, model = PredictionService(catalogue, answers), ModelService(catalogue, watcher, answers)
+        prediction, model = PredictionService(catalogue, metrics), ModelService(catalogue, metrics, watcher)
         prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(prediction, server)
         model_service_pb2_grpc.add_ModelServiceServicer_to_server(model, server)
         try:

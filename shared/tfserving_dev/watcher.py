@@ -20,6 +20,11 @@ from tfserving_dev.examples import classify_call, multi_inference_calls, regress
 from tfserving_dev.predict import ModelCall, predict_call
 
 Policy = file_system_storage_path_source_pb2.FileSystemStoragePathSourceConfig.ServableVersionPolicy
+WARMUP_FILE = Path("assets.extra") / "tf_serving_warmup_requests"
+"""In a version's folder."""
+MOST_RECORDS = 1000
+_LOG = logging.getLogger(__name__)
+Models = Sequence[model_server_config_pb2.ModelConfig]
 
 
 class Action(NamedTuple):
@@ -79,11 +84,6 @@ def next_action(aspired: Collection[int], states: Mapping[int, State], failed: C
     return Action(True, max(new)) if new else None
 
 
-WARMUP_FILE = Path("assets.extra") / "tf_serving_warmup_requests"
-"""In a version's folder."""
-MOST_RECORDS = 1000
-
-
 def warm_up(servable: Servable, folder: Path) -> int:
     """Runs every warm-up record of a version, in this thread.
 
@@ -125,10 +125,6 @@ def _calls(log: prediction_log_pb2.PredictionLog, servable: Servable) -> list[Mo
     if kind == "multi_inference_log":
         return multi_inference_calls(log.multi_inference_log.request, servable)
     raise ServingError(Code.UNIMPLEMENTED, f"Unsupported log_type for warmup: {kind}")
-
-
-_LOG = logging.getLogger(__name__)
-Models = Sequence[model_server_config_pb2.ModelConfig]
 
 
 class Watcher:

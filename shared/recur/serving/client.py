@@ -10,12 +10,12 @@ import contextlib
 import random
 import time
 from collections.abc import Callable, Mapping
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
 from recur.errors import InputError
-from recur.serving.endpoint import Endpoint, Unavailable, parse_endpoint
+from recur.serving.endpoint import Asking, Endpoint, Unavailable, parse_endpoint
 from recur.training.task import Shapes
 
 Answer = TypeVar("Answer")
@@ -26,14 +26,6 @@ MOST_ROWS = 256
 """Of one request; more are asked for in several."""
 FIRST_WAIT, LONGEST_WAIT = 0.1, 5.0
 """Seconds between tries."""
-
-
-class _Asking(Protocol):
-    def predict(self, signature: str, inputs: Mapping[str, np.ndarray], timeout: float) -> dict[str, np.ndarray]: ...
-
-    def shapes(self, timeout: float) -> Shapes: ...
-
-    def close(self) -> None: ...
 
 
 def connect(
@@ -62,7 +54,7 @@ def connect(
     return Client(_protocol(endpoint), endpoint.server, deadline, most_rows)
 
 
-def _protocol(endpoint: Endpoint) -> _Asking:
+def _protocol(endpoint: Endpoint) -> Asking:
     if endpoint.scheme == "grpc":
         from recur.serving.rpc import GrpcProtocol
 
@@ -82,7 +74,7 @@ class Client(contextlib.AbstractContextManager):
         most_rows: Of one request.
     """
 
-    def __init__(self, protocol: _Asking, server: str, deadline: float = DEADLINE, most_rows: int = MOST_ROWS):
+    def __init__(self, protocol: Asking, server: str, deadline: float = DEADLINE, most_rows: int = MOST_ROWS):
         if not deadline > 0 or most_rows < 1:
             raise InputError("a deadline should be over 0 seconds, and a request of at least 1 row")
         self._protocol, self._server, self._deadline, self._most_rows = protocol, server, deadline, most_rows

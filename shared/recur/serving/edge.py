@@ -29,6 +29,8 @@ from recur.serving.warmup import read_warmup_requests
 
 Form = Literal["int8", "float16", "float32"]
 """`int8`: weights in 8 bits, computed with in 32 (dynamic range); `float16`: weights in 16 bits; or as they are."""
+_SHAPE_INPUT = {"TensorListReserve": 0, "TensorListFromTensor": 1, "TensorListStack": 1, "TensorListGetItem": 2}
+"""Which input of an operation on such lists is the shape of an element."""
 
 
 def write_edge(
@@ -173,10 +175,6 @@ def _shown(report: Mapping[str, Any]) -> str:
             ),
         ]
     )
-
-
-_SHAPE_INPUT = {"TensorListReserve": 0, "TensorListFromTensor": 1, "TensorListStack": 1, "TensorListGetItem": 2}
-"""Which input of an operation on such lists is the shape of an element."""
 
 
 def fixed_rows(path: str, signature: str, rows: int) -> tuple[tf.Module, tf.types.experimental.ConcreteFunction]:

@@ -2,8 +2,13 @@
 
 import dataclasses
 import urllib.parse
+from collections.abc import Mapping
+from typing import Protocol
+
+import numpy as np
 
 from recur.errors import InputError
+from recur.training.task import Shapes
 
 PORTS = {"http": 8501, "https": 443, "grpc": 8500}
 """By the scheme of a server's URL; those of TensorFlow Serving's container."""
@@ -70,3 +75,30 @@ def parse_endpoint(server: str, model: str, version: int | None = None, label: s
         raise InputError(f"--server {server} says more than scheme, host and port; {example}")
     prefix = parts.path.rstrip("/")
     return Endpoint(parts.scheme, parts.hostname, port or PORTS[parts.scheme], prefix, model, version, label)
+
+
+class Asking(Protocol):
+    """Asks a model of a server, by REST or by gRPC. Threads may share it."""
+
+    def predict(self, signature: str, inputs: Mapping[str, np.ndarray], timeout: float) -> dict[str, np.ndarray]:
+        """Asks once.
+
+        Args:
+            signature: Its name.
+            inputs: Arrays by name.
+            timeout: Seconds.
+
+        Returns:
+            Arrays by name; strings are `bytes` objects.
+
+        Raises:
+            Unavailable: No server is there, or it has too much to do.
+            InputError: There is no such host or model, the server calls the request wrong, or the time has passed.
+            ServerError: The server failed.
+        """
+
+    def shapes(self, timeout: float) -> Shapes:
+        """What each signature takes; raises as `predict` does."""
+
+    def close(self) -> None:
+        """Closes connections."""

@@ -21,6 +21,18 @@ from recur.training.task import Batching
 GRAPH = "saved_model.pb"
 WARMUP_FILE = Path("assets.extra") / "tf_serving_warmup_requests"
 """Where TensorFlow Serving looks for them in a version."""
+MODELS_CONFIG = "models.config"
+BATCHING_PARAMETERS = "batching_parameters.txt"
+VERSION_BATCHING = "batching_params.pbtxt"
+SERVER_FOLDER = "/models"
+"""Where a container of the official image has the models."""
+MOST_ROWS = 1024
+"""Of one request that is batched."""
+MOST_WAITING = 4096
+"""Rows that wait for a thread, of all requests for a signature. More are refused: UNAVAILABLE, or 503."""
+CHECKSUMS = "SHA256SUMS"
+"""In a version's folder: what `sha256sum` writes and checks."""
+_LINE = re.compile(r"([0-9a-f]{64}) [ *](.+)")
 
 
 def versions(model: Path) -> list[int]:
@@ -52,18 +64,6 @@ def find_version(path: Path) -> Path:
         hint = f"there are: {', '.join(names)}" if (names := served_models(path)) else "export one first"
         raise InputError(f"{path} is no exported model (it has neither {GRAPH} nor versions); {hint}")
     return path / str(numbers[-1])
-
-
-MODELS_CONFIG = "models.config"
-BATCHING_PARAMETERS = "batching_parameters.txt"
-VERSION_BATCHING = "batching_params.pbtxt"
-SERVER_FOLDER = "/models"
-"""Where a container of the official image has the models."""
-
-MOST_ROWS = 1024
-"""Of one request that is batched."""
-MOST_WAITING = 4096
-"""Rows that wait for a thread, of all requests for a signature. More are refused: UNAVAILABLE, or 503."""
 
 
 def version_batching(batching: Batching) -> str:
@@ -154,11 +154,6 @@ def write_server_config(
         with atomically(file) as temporary:
             temporary.write_text(content, encoding="utf-8")
     return list(contents)
-
-
-CHECKSUMS = "SHA256SUMS"
-"""In a version's folder: what `sha256sum` writes and checks."""
-_LINE = re.compile(r"([0-9a-f]{64}) [ *](.+)")
 
 
 def write_checksums(folder: Path) -> Path:

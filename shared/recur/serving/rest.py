@@ -10,15 +10,15 @@ from urllib3 import exceptions
 
 from recur.errors import InputError
 from recur.serving.codec import DTYPES, Spec, from_json, read_document, request_body
-from recur.serving.endpoint import Endpoint, ServerError, Unavailable
+from recur.serving.endpoint import Asking, Endpoint, ServerError, Unavailable
 from recur.training.task import Shapes
 
 _CONNECTIONS = 64
 _BUSY = (429, 503)  # a request has waited too long in the queue; the queue is full
 
 
-class RestProtocol:
-    """Asks a model over HTTP, in the column format; connections stay open for the next request. Threads may share it.
+class RestProtocol(Asking):
+    """Asks a model over HTTP, in the column format; connections stay open for the next request.
 
     What a signature answers, and of which type, is asked once (`/metadata`), because JSON does not say it.
 
@@ -38,21 +38,7 @@ class RestProtocol:
         self._signatures: dict[str, tuple[dict[str, Spec], dict[str, Spec]]] = {}
 
     def predict(self, signature: str, inputs: Mapping[str, np.ndarray], timeout: float) -> dict[str, np.ndarray]:
-        """Asks once.
-
-        Args:
-            signature: Its name.
-            inputs: Arrays by name.
-            timeout: Seconds.
-
-        Returns:
-            Arrays by name; strings are `bytes` objects.
-
-        Raises:
-            Unavailable: No server is there, or it has too much to do (429, 503).
-            InputError: There is no such host or model, the server calls the request wrong, or the time has passed.
-            ServerError: The server failed.
-        """
+        """Asks once."""
         outputs = self._signature(signature, timeout)
         answered = self._ask("POST", ":predict", timeout, request_body(signature, inputs)).get("outputs")
         if len(outputs) == 1:  # then its name is left out
@@ -65,7 +51,7 @@ class RestProtocol:
             raise ServerError(f"{self._server} answers with no tensor: {error}") from None
 
     def shapes(self, timeout: float) -> Shapes:
-        """What each signature takes; raises as `predict` does."""
+        """What each signature takes."""
         self._describe(timeout)
         return {
             name: {key: tuple(None if size < 0 else size for size in sizes) for key, (_, sizes) in inputs.items()}

@@ -16,8 +16,24 @@ import numpy as np
 
 from recur.errors import InputError
 from recur.serving.codec import fill_tensor_proto, from_tensor_proto
-from recur.serving.endpoint import Endpoint, ServerError, Unavailable
+from recur.serving.endpoint import Asking, Endpoint, ServerError, Unavailable
 from recur.training.task import Shapes
+
+_OPTIONS = (
+    ("grpc.max_send_message_length", -1),
+    ("grpc.max_receive_message_length", -1),
+    # The client waits as long as it means to: the channel should not wait longer before it connects again.
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 1000),
+)
+_WRONG = {
+    grpc.StatusCode.INVALID_ARGUMENT,
+    grpc.StatusCode.NOT_FOUND,
+    grpc.StatusCode.FAILED_PRECONDITION,
+    grpc.StatusCode.OUT_OF_RANGE,
+}
+_TOO_LARGE = "larger than"  # in the details where RESOURCE_EXHAUSTED is not for want of threads or of time in a queue
 
 
 class Stubs(NamedTuple):
@@ -57,25 +73,8 @@ def stubs() -> Stubs:
             del sys.modules[name]
 
 
-_OPTIONS = (
-    ("grpc.max_send_message_length", -1),
-    ("grpc.max_receive_message_length", -1),
-    # The client waits as long as it means to: the channel should not wait longer before it connects again.
-    ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 100),
-    ("grpc.max_reconnect_backoff_ms", 1000),
-)
-_WRONG = {
-    grpc.StatusCode.INVALID_ARGUMENT,
-    grpc.StatusCode.NOT_FOUND,
-    grpc.StatusCode.FAILED_PRECONDITION,
-    grpc.StatusCode.OUT_OF_RANGE,
-}
-_TOO_LARGE = "larger than"  # in the details where RESOURCE_EXHAUSTED is not for want of threads or of time in a queue
-
-
-class GrpcProtocol:
-    """Asks a model by `PredictionService.Predict`. Threads may share it.
+class GrpcProtocol(Asking):
+    """Asks a model by `PredictionService.Predict`.
 
     Args:
         endpoint: The model.
@@ -87,21 +86,7 @@ class GrpcProtocol:
         self._stub = stubs().service.PredictionServiceStub(self._channel)
 
     def predict(self, signature: str, inputs: Mapping[str, np.ndarray], timeout: float) -> dict[str, np.ndarray]:
-        """Asks once.
-
-        Args:
-            signature: Its name.
-            inputs: Arrays by name.
-            timeout: Seconds.
-
-        Returns:
-            Arrays by name; strings are `bytes` objects.
-
-        Raises:
-            Unavailable: No server is there, or it has too much to do.
-            InputError: There is no such model, the server calls the request wrong, or the time has passed.
-            ServerError: The server failed.
-        """
+        """Asks once."""
         request = stubs().predict.PredictRequest()
         self._name_model(request.model_spec)
         request.model_spec.signature_name = signature
@@ -117,7 +102,7 @@ class GrpcProtocol:
             raise ServerError(f"{self._endpoint.server} answers with no tensor: {error}") from None
 
     def shapes(self, timeout: float) -> Shapes:
-        """What each signature takes; raises as `predict` does."""
+        """What each signature takes."""
         request = stubs().metadata.GetModelMetadataRequest(metadata_field=["signature_def"])
         self._name_model(request.model_spec)
         try:
