@@ -5,7 +5,7 @@ As in TensorFlow Serving it is the names of a signature's tensors that count, no
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -28,16 +28,8 @@ def classify_call(request: classification_pb2.ClassificationRequest, servable: S
     Raises:
         ServingError: The signature is none that classifies, or there are no examples.
     """
-    name, signature = _signature(request.model_spec.signature_name, servable)
-    _check_classification(signature)
-    inputs = _inputs(request.input, name, servable)
-    size = len(inputs["inputs"])
-
-    def answer(outputs: Mapping[str, np.ndarray]) -> classification_pb2.ClassificationResponse:
-        spec = model_spec(servable, name)
-        return classification_pb2.ClassificationResponse(model_spec=spec, result=_classes(outputs, size))
-
-    return ModelCall(name, inputs, answer)
+    name = _signature_name(request.model_spec.signature_name, servable)
+    return _call(name, CLASSIFY, request.input, servable, classification_pb2.ClassificationResponse, "result")
 
 
 def regress_call(request: regression_pb2.RegressionRequest, servable: Servable) -> ModelCall:
@@ -46,15 +38,8 @@ def regress_call(request: regression_pb2.RegressionRequest, servable: Servable) 
     Raises:
         ServingError: The signature is none that regresses, or there are no examples.
     """
-    name, signature = _signature(request.model_spec.signature_name, servable)
-    _check_regression(signature)
-    inputs = _inputs(request.input, name, servable)
-    size = len(inputs["inputs"])
-
-    def answer(outputs: Mapping[str, np.ndarray]) -> regression_pb2.RegressionResponse:
-        return regression_pb2.RegressionResponse(model_spec=model_spec(servable, name), result=_values(outputs, size))
-
-    return ModelCall(name, inputs, answer)
+    name = _signature_name(request.model_spec.signature_name, servable)
+    return _call(name, REGRESS, request.input, servable, regression_pb2.RegressionResponse, "result")
 
 
 def multi_inference_calls(request: inference_pb2.MultiInferenceRequest, servable: Servable) -> list[ModelCall]:
@@ -78,25 +63,30 @@ def _inference_call(task: inference_pb2.InferenceTask, given: input_pb2.Input, s
         raise invalid(f"Requested signature not found in model graph: {name}")
     if task.method_name not in (CLASSIFY, REGRESS):
         raise ServingError(Code.UNIMPLEMENTED, f"Unsupported signature method_name: {task.method_name}")
-    classify = task.method_name == CLASSIFY
-    (_check_classification if classify else _check_regression)(servable.signatures[name])
-    inputs = _inputs(given, name, servable)
-    size = len(inputs["inputs"])
-
-    def answer(outputs: Mapping[str, np.ndarray]) -> inference_pb2.InferenceResult:
-        spec = model_spec(servable, name)
-        if classify:
-            return inference_pb2.InferenceResult(model_spec=spec, classification_result=_classes(outputs, size))
-        return inference_pb2.InferenceResult(model_spec=spec, regression_result=_values(outputs, size))
-
-    return ModelCall(name, inputs, answer)
+    field = "classification_result" if task.method_name == CLASSIFY else "regression_result"
+    return _call(name, task.method_name, given, servable, inference_pb2.InferenceResult, field)
 
 
-def _signature(name: str, servable: Servable) -> tuple[str, meta_graph_pb2.SignatureDef]:
+def _signature_name(name: str, servable: Servable) -> str:
     name = name or DEFAULT_SIGNATURE
     if name not in servable.signatures:
         raise invalid(f"No signature was found with the name: {name}")
-    return name, servable.signatures[name]
+    return name
+
+
+def _call(
+    name: str, method: str, given: input_pb2.Input, servable: Servable, response: Callable[..., Any], field: str
+) -> ModelCall:
+    """A run of a signature on examples, whose result stands in a field of the response."""
+    check, result_of = (_check_classification, _classes) if method == CLASSIFY else (_check_regression, _values)
+    check(servable.signatures[name])
+    inputs = _inputs(given, name, servable)
+
+    def answer(outputs: Mapping[str, np.ndarray]) -> Any:
+        result = result_of(outputs, len(inputs["inputs"]))
+        return response(**{"model_spec": model_spec(servable, name), field: result})
+
+    return ModelCall(name, inputs, answer)
 
 
 def _check_classification(signature: meta_graph_pb2.SignatureDef) -> None:

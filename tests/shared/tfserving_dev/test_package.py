@@ -42,6 +42,7 @@ def test_public_names():
         tfserving_dev.Absent  # noqa: B018
 
 
+@pytest.mark.slow  # the server is there before it finds that it has nothing to serve
 @pytest.mark.parametrize(
     ("words", "message"),
     [
