@@ -16,9 +16,9 @@ from google.protobuf import text_format
 
 from recur.errors import InputError
 from recur.files import atomically
+from recur.serving.saved_model import GRAPH
 from recur.training.task import Batching
 
-GRAPH = "saved_model.pb"
 WARMUP_FILE = Path("assets.extra") / "tf_serving_warmup_requests"
 """Where TensorFlow Serving looks for them in a version."""
 MODELS_CONFIG = "models.config"

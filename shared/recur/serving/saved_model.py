@@ -24,8 +24,8 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.message import DecodeError
 from tensorboard.compat.proto import attr_value_pb2, meta_graph_pb2, op_def_pb2
 
-from recur.serving.repository import GRAPH
-
+GRAPH = "saved_model.pb"
+"""The file of a SavedModel that makes a folder one."""
 _PLACES = ("CPU", "DEFAULT")  # of a kernel; DEFAULT is for any device that has none of its own
 
 
@@ -86,10 +86,7 @@ def stock_operations() -> StockOperations:
     Raises:
         RuntimeError: It could not be asked.
     """
-    root = str(Path(__file__).parents[2])
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))}
-    command = [sys.executable, "-P", "-m", "recur.serving.saved_model"]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run([sys.executable, "-P", __file__], capture_output=True, text=True, check=False)
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
         raise RuntimeError(f"TensorFlow could not be asked for its operations: {last}")
@@ -105,17 +102,20 @@ class _Buffer(ctypes.Structure):
 
 def _library() -> ctypes.CDLL:
     """The C interface of the wheel's C++ library."""
-    (path,) = _folder("tensorflow").glob("libtensorflow_cc.*")
-    library = ctypes.CDLL(str(path))
+    paths = _libraries("tensorflow", "libtensorflow_cc.*")
+    if not paths:
+        raise OSError("no libtensorflow_cc: install the `tensorflow` wheel for Linux or macOS")
+    library = ctypes.CDLL(str(paths[0]))
     for name in ("TF_GetAllOpList", "TF_GetAllRegisteredKernels"):
         getattr(library, name).restype = ctypes.POINTER(_Buffer)
     library.TF_NewStatus.restype = ctypes.c_void_p
     return library
 
 
-def _folder(package: str) -> Path:
-    """Where a package is, found without importing it."""
-    return Path(importlib.util.find_spec(package).origin).parent
+def _libraries(package: str, pattern: str) -> list[Path]:
+    """Files of a package, which is found without importing it; none where it is not installed."""
+    spec = importlib.util.find_spec(package)
+    return sorted(Path(spec.origin).parent.glob(pattern)) if spec and spec.origin else []
 
 
 def _runnable(library: ctypes.CDLL) -> set[str]:
@@ -129,7 +129,7 @@ def _runnable(library: ctypes.CDLL) -> set[str]:
 
 def _load_text(library: ctypes.CDLL) -> None:
     """Registers the operations of TF.Text, which keeps their libraries below `python`."""
-    for path in sorted(_folder("tensorflow_text").glob("python/**/_*")):
+    for path in _libraries("tensorflow_text", "python/**/_*"):
         if path.suffix in (".so", ".dylib"):
             status = ctypes.c_void_p(library.TF_NewStatus())
             library.TF_LoadLibrary(os.fsencode(path), status)
