@@ -17,7 +17,6 @@ from recur.cli.application import guarded, import_late
 from recur.cli.usage import first_word, parse
 from recur.errors import InputError
 from recur.training.config import checked
-from tfserving_dev.errors import NoModelsError
 from tfserving_dev.settings import ServerSettings
 
 PROGRAM = "python -m apps"
@@ -182,7 +181,7 @@ def _dispatch(words: list[str]) -> None:
 def _serve(command: Serve) -> None:
     try:
         import_late("tfserving_dev.launcher").serve(command)
-    except NoModelsError as error:
+    except tfserving_dev.errors.NoModelsError as error:
         raise InputError(f"{error}: python -m apps.NAME export latest") from None
     except tfserving_dev.errors.InputError as error:
         raise InputError(str(error)) from None

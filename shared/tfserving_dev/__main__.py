@@ -1,7 +1,6 @@
 """python -m tfserving_dev --models FOLDER: serves until it is told to stop."""
 
 import dataclasses
-import importlib
 import sys
 from collections.abc import Sequence
 
@@ -19,7 +18,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     settings = tyro.cli(ServerSettings, prog=PROGRAM, args=arguments)
     try:
         settings = pydantic.TypeAdapter(ServerSettings).validate_python(dataclasses.asdict(settings))
-        serve = importlib.import_module("tfserving_dev.launcher").serve  # not before bad usage is answered: TensorFlow
+        from tfserving_dev.launcher import serve  # loads TensorFlow: after bad usage is answered
+
         serve(settings)
     except pydantic.ValidationError as error:
         flags = (f"--{str(fault['loc'][0]).replace('_', '-')}: {fault['msg']}" for fault in error.errors())
