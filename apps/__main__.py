@@ -10,13 +10,14 @@ import tyro
 from pydantic import Field
 
 import apps
-from recur.cli.errors import guarded, import_late
+import tfserving_dev.errors
+from recur.cli.errors import fields_of, guarded, import_late
 from recur.cli.usage import first_word, one_of, parse
 from recur.errors import InputError
-from recur.training.config import Positive, Size, checked
+from recur.training.config import checked
+from tfserving_dev.settings import ServerSettings
 
 PROGRAM = "python -m apps"
-Port = Annotated[int, Field(ge=0, lt=1 << 16)]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,39 +59,11 @@ class Diagnose:
 
 
 @dataclasses.dataclass(frozen=True)
-class Serve:
+class Serve(ServerSettings):
     """Serve exported models by REST and gRPC, with TensorFlow Serving or with a development server."""
 
     models: Path = Path("saved_models")
     """Folder of the exports; its models.config and batching_parameters.txt are used where they are."""
-    rest_port: Port = 8501
-    """Port of HTTP; 0 takes any that is free (development server)."""
-    grpc_port: Port = 8500
-    """Port of gRPC."""
-    host: str = "127.0.0.1"
-    """Address to listen at; 0.0.0.0 for all."""
-    server: Literal["auto", "binary", "docker", "development"] = "auto"
-    """What serves: tensorflow_model_server, its container, or the development server; auto takes the first there is."""
-    image: str = "tensorflow/serving:latest"
-    """Image of the container."""
-    config: Path | None = None
-    """Which models are served (a ModelServerConfig as text); models.config in the folder by default."""
-    batching: bool = True
-    """Put requests that wait together into batches, where a file says how."""
-    batching_parameters: Path | None = None
-    """The file; batching_parameters.txt in the folder by default."""
-    poll_seconds: Positive = 1.0
-    """How often to look for new versions."""
-    request_seconds: Positive = 30.0
-    """In which a model must answer a REST request."""
-    client_seconds: Positive = 60.0
-    """In which a client must have sent its request (development server)."""
-    drain_seconds: Positive = 30.0
-    """In which requests may finish after SIGTERM (development server)."""
-    max_body_mb: Positive = 32.0
-    """Largest request (development server)."""
-    max_waiting: Size = 1000
-    """Requests that may wait for a signature with --no-batching (development server)."""
     debug: bool = False
     """Show the traceback of an error."""
 
@@ -157,7 +130,7 @@ COMMANDS = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command over all applications; returns the exit status."""
     words = list(sys.argv[1:] if arguments is None else arguments)
-    return guarded(lambda: _dispatch(words), debug="--debug" in words)
+    return guarded(lambda: _dispatch(words), debug="--debug" in words, fields=fields_of(*COMMANDS.values()))
 
 
 def _dispatch(words: list[str]) -> None:
@@ -200,22 +173,12 @@ def _dispatch(words: list[str]) -> None:
 
 
 def _serve(command: Serve) -> None:
-    settings = import_late("tfserving_dev.development_server").ServerSettings(
-        models=command.models,
-        host=command.host,
-        rest_port=command.rest_port,
-        grpc_port=command.grpc_port,
-        config_file=command.config,
-        batching=command.batching,
-        batching_file=command.batching_parameters,
-        poll_seconds=command.poll_seconds,
-        most_waiting=command.max_waiting,
-        largest_body=round(command.max_body_mb * (1 << 20)),
-        client_seconds=command.client_seconds,
-        request_seconds=command.request_seconds,
-        drain_seconds=command.drain_seconds,
-    )
-    import_late("tfserving_dev.serve").serve(settings, command.server, command.image)
+    try:
+        import_late("tfserving_dev.launcher").serve(command)
+    except tfserving_dev.errors.NoModelsError as error:
+        raise InputError(f"{error}: python -m apps.NAME export latest") from None
+    except tfserving_dev.errors.InputError as error:
+        raise InputError(str(error)) from None
 
 
 if __name__ == "__main__":

@@ -32,10 +32,10 @@ from apps.image_captioning.images import decode_what_can_be
 from apps.image_captioning.prediction import caption_all
 from recur.errors import InputError
 from recur.serving.export import export_run
-from recur.serving.native import NativeSavedModel
 from recur.training import loading
 from recur.training.runs import open_run
 from recur.training.task import Trained
+from tfserving_dev.session import NativeSavedModel
 
 BATCHES = (1, 16)
 PARTS = ("decoding", "decoding and encoding", "all")

@@ -116,7 +116,7 @@ def main(arguments: Arguments) -> None:
             client = stack.enter_context(connect(arguments.where, application.name, deadline=DEADLINE))
             model = Asked(client.shapes(), client.ask)
         else:
-            from recur.serving.native import NativeSavedModel
+            from tfserving_dev.session import NativeSavedModel
 
             model = ask_saved_model(stack.enter_context(NativeSavedModel(Path(arguments.where))))
         signature, inputs = typical_request(application, arguments.rows, model.shapes)

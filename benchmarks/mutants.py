@@ -35,7 +35,7 @@ TESTS = {
     "shared/recur/training/runs.py": ["tests/shared/recur/training/test_runs.py"],
     "apps/stock_forecasting/rules.py": ["tests/apps/stock_forecasting/test_prices.py"],
     "apps/stock_forecasting/conformal.py": ["tests/apps/stock_forecasting/test_conformal.py"],
-    "shared/tfserving_dev/json_requests.py": ["tests/shared/tfserving_dev/test_json_requests.py"],
+    "shared/tfserving_dev/predict.py": ["tests/shared/tfserving_dev/test_predict.py"],
 }
 GUARD_SECONDS, GUARD_FACTOR = 120.0, 10.0
 

@@ -37,11 +37,11 @@ from keras import layers
 from apps.sentiment_analysis.application import APPLICATION
 from recur.errors import InputError
 from recur.serving.export import export_run
-from recur.serving.native import NativeSavedModel
 from recur.text.words import clip_length, normalise, split_words
 from recur.training import loading
 from recur.training.runs import Run, open_run
 from recur.training.task import Trained
+from tfserving_dev.session import NativeSavedModel
 
 BATCHES = (1, 64)
 VOCABULARY, LONGEST = 20_000, 200  # of Keras's example

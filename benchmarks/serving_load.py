@@ -34,7 +34,7 @@ import urllib3
 import apps
 from benchmarks.closed_loop import DEADLINE
 from recur.errors import InputError
-from recur.serving.versions import find_version, served_models
+from recur.serving.repository import find_version, served_models
 
 START_SECONDS = 300
 """For a server to load and to warm up all models."""

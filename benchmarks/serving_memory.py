@@ -18,7 +18,7 @@ import tqdm
 import tyro
 
 from benchmarks.serving_load import loop, started
-from recur.serving.versions import served_models
+from recur.serving.repository import served_models
 
 CLIENTS = 64
 TURN_SECONDS = 20.0

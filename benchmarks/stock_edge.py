@@ -33,9 +33,9 @@ from apps.stock_forecasting.data import Corpus, Origins
 from recur.errors import InputError
 from recur.serving.edge import converted, interpreter_of
 from recur.serving.export import export_run
-from recur.serving.native import NativeSavedModel
 from recur.training import loading
 from recur.training.runs import open_run
+from tfserving_dev.session import NativeSavedModel
 
 FORMS = ("float32", "float16", "int8")
 ROWS, TIMED = 64, 50

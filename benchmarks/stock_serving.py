@@ -25,9 +25,9 @@ from apps.stock_forecasting.application import APPLICATION
 from recur.errors import InputError
 from recur.serving.answers import ask_module
 from recur.serving.export import export_run
-from recur.serving.native import NativeSavedModel
 from recur.training import loading
 from recur.training.runs import open_run
+from tfserving_dev.session import NativeSavedModel
 
 BATCHES = (1, 256)
 VOLATILITY = 0.015

@@ -59,7 +59,7 @@ def recur_data() -> Path:
 WHAT_IS_SLOW = {
     "keras.src.backend.tensorflow.trainer": ("TensorFlowTrainer", "fit"),
     "recur.training.trainer": ("Trainer", "train"),
-    "tfserving_dev.development_server": ("DevelopmentServer", "start"),
+    "tfserving_dev.server": ("DevelopmentServer", "start"),
 }
 _guarded: set[str] = set()
 _running: list[pytest.Item] = []

@@ -16,6 +16,7 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+from recur.serving.native import NativeSavedModel
 
 import apps
 import recur.layers
@@ -23,7 +24,6 @@ import recur.metrics
 from apps.__main__ import main as all_applications
 from recur.cli.application import main
 from recur.serving.answers import answers, ask_saved_model
-from recur.serving.native import NativeSavedModel
 from tests.checkout import ROOT
 from tests.conftest import CommandLine
 

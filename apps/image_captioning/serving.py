@@ -9,8 +9,7 @@ from apps.image_captioning.assets import CaptioningAssets
 from apps.image_captioning.images import decode_what_can_be
 from apps.image_captioning.model import CaptioningModel
 from recur.decoding.beam_search import Hypotheses, beam_search
-from recur.serving.fixed_sizes import padded_to
-from recur.serving.shared_functions import shared_by_signatures
+from recur.serving.signatures import padded_to, shared_by_signatures
 from recur.text.subwords import BEGIN, END
 from recur.text.words import PADDING, UNKNOWN
 

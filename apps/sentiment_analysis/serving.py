@@ -8,7 +8,7 @@ import tensorflow as tf
 from apps.sentiment_analysis.assets import SentimentAssets
 from apps.sentiment_analysis.model import SentimentClassifier
 from recur.gradients.attribution import integrated_gradients
-from recur.serving.fixed_sizes import padded_to
+from recur.serving.signatures import padded_to
 from recur.text.words import PADDING, UNKNOWN, clip_length
 
 if TYPE_CHECKING:

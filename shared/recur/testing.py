@@ -12,7 +12,7 @@ import numpy as np
 from recur.errors import InputError
 from recur.serving.answers import Asked, answers, ask_module, ask_saved_model, same_answer
 from recur.serving.export import export_run
-from recur.serving.native import NativeSavedModel as SavedModelSession
+from recur.serving.session import SavedModelSession
 from recur.training import stages
 from recur.training.application import Application
 from recur.training.config import TrainingConfig, config_from_dict

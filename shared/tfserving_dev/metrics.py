@@ -8,7 +8,7 @@ import prometheus_client
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
-from tfserving_dev.status import Code
+from tfserving_dev.errors import Code
 
 _COUNT = ":tensorflow:serving:request_count"
 _MICROSECONDS = [10 * 1.8**step for step in range(32)]

@@ -1,22 +1,130 @@
-"""Looks at the folders of the models again and again, and loads and unloads versions as they come and go."""
+"""Looks at the folders of the models again and again; loads, warms up and unloads versions as they come and go.
+
+The rules are TensorFlow Serving's (file_system_storage_path_source.cc, availability_preserving_policy.cc).
+"""
 
 import logging
 import threading
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
-from tensorflow_serving.config import model_server_config_pb2
+import tensorflow as tf
+from google.protobuf.message import DecodeError
+from tensorflow_serving.apis import prediction_log_pb2
+from tensorflow_serving.config import file_system_storage_path_source_pb2, model_server_config_pb2
 
-from recur.errors import InputError
-from tfserving_dev.catalogue import Catalogue, Version
-from tfserving_dev.servable import Servable
-from tfserving_dev.serving_error import ServingError
-from tfserving_dev.status import Code
-from tfserving_dev.versions import State, aspired_versions, next_action, versions_on_disk
-from tfserving_dev.warming import warm_up
+from tfserving_dev.catalogue import Catalogue, Servable, State, Version
+from tfserving_dev.errors import Code, InputError, ServingError, invalid
+from tfserving_dev.examples import classify_call, multi_inference_calls, regress_call
+from tfserving_dev.predict import ModelCall, predict_call
 
+Policy = file_system_storage_path_source_pb2.FileSystemStoragePathSourceConfig.ServableVersionPolicy
+WARMUP_FILE = Path("assets.extra") / "tf_serving_warmup_requests"
+"""In a version's folder."""
+MOST_RECORDS = 1000
 _LOG = logging.getLogger(__name__)
 Models = Sequence[model_server_config_pb2.ModelConfig]
+
+
+class Action(NamedTuple):
+    """To load a version, or else to unload it."""
+
+    load: bool
+    version: int
+
+
+def versions_on_disk(base_path: Path) -> dict[int, Path] | None:
+    """The folders whose names are whole numbers, by number; `None` where the base path is not there.
+
+    A base path that is gone for a while is no order to unload everything.
+    """
+    try:
+        names = sorted(entry.name for entry in base_path.iterdir())
+    except OSError:
+        return None
+    return {int(name): base_path / name for name in names if name.isdecimal() and name.isascii()}
+
+
+def aspired_versions(on_disk: Collection[int], policy: Policy) -> set[int]:
+    """The versions that should be served: the latest (one, unless said otherwise), all, or those that are named.
+
+    Example:
+        >>> aspired_versions([1, 2, 3], Policy(latest={"num_versions": 2}))
+        {2, 3}
+    """
+    choice = policy.WhichOneof("policy_choice")
+    if choice == "all":
+        return set(on_disk)
+    if choice == "specific":
+        return set(on_disk) & set(policy.specific.versions)
+    return set(sorted(on_disk)[-max(policy.latest.num_versions, 1) :])
+
+
+def next_action(aspired: Collection[int], states: Mapping[int, State], failed: Collection[int] = ()) -> Action | None:
+    """The next step, such that something is served as long as something should be.
+
+    A version that is no longer wanted is unloaded when one that is wanted is available, or when none is wanted, or when
+    it is not the last of the unwanted; until then the newest version that is wanted is loaded.
+
+    Args:
+        aspired: Versions that should be served.
+        states: Those that are known, whatever became of them.
+        failed: Those that cannot be loaded as they are.
+
+    Returns:
+        What to do, or `None` when there is nothing to do.
+    """
+    available = {version for version, state in states.items() if state is State.AVAILABLE}
+    unwanted = available - set(aspired)
+    if unwanted and (not aspired or available & set(aspired) or len(unwanted) > 1):
+        return Action(False, min(unwanted))
+    busy = {version for version, state in states.items() if state in (State.LOADING, State.UNLOADING)}
+    new = set(aspired) - available - busy - set(failed)
+    return Action(True, max(new)) if new else None
+
+
+def warm_up(servable: Servable, folder: Path) -> int:
+    """Runs every warm-up record of a version, in this thread.
+
+    Args:
+        servable: The version, loaded.
+        folder: Its folder.
+
+    Returns:
+        The number of records; 0 where there is no file of them.
+
+    Raises:
+        ServingError: A record is damaged, asks what the model does not answer, or is one too many.
+    """
+    path = folder / WARMUP_FILE
+    if not path.is_file():
+        return 0
+    count = 0
+    try:
+        for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
+            count += 1
+            if count > MOST_RECORDS:
+                raise invalid(f"Number of warmup records exceeds the maximum ({MOST_RECORDS}) at {path}")
+            for call in _calls(prediction_log_pb2.PredictionLog.FromString(record), servable):
+                call.answer(servable.run(call.signature, call.inputs))
+    except (tf.errors.DataLossError, DecodeError) as error:
+        message = f"{error}. Please verify your warmup data is in TFRecord format."
+        raise ServingError(Code.DATA_LOSS, message) from None
+    return count
+
+
+def _calls(log: prediction_log_pb2.PredictionLog, servable: Servable) -> list[ModelCall]:
+    kind = log.WhichOneof("log_type")
+    if kind == "predict_log":
+        return [predict_call(log.predict_log.request, servable)]
+    if kind == "classify_log":
+        return [classify_call(log.classify_log.request, servable)]
+    if kind == "regress_log":
+        return [regress_call(log.regress_log.request, servable)]
+    if kind == "multi_inference_log":
+        return multi_inference_calls(log.multi_inference_log.request, servable)
+    raise ServingError(Code.UNIMPLEMENTED, f"Unsupported log_type for warmup: {kind}")
 
 
 class Watcher:
@@ -68,7 +176,7 @@ class Watcher:
         return any(version.state is State.AVAILABLE for version in self._catalogue.versions(name).values())
 
     def _fault(self, name: str) -> str:
-        failed = {number: each.error for number, each in self._catalogue.versions(name).items() if each.error}
+        failed = {number: version.error for number, version in self._catalogue.versions(name).items() if version.error}
         number = max(failed, default=None)
         return "" if number is None else f" version: {number} due to error: {failed[number].message}"
 
@@ -133,7 +241,7 @@ class Watcher:
             if folder is None or self._failed[name, version] != _likeness(folder):
                 del self._failed[name, version]
         while not self._stop.is_set() or not aspired:
-            states = {version: each.state for version, each in self._catalogue.versions(name).items()}
+            states = {number: version.state for number, version in self._catalogue.versions(name).items()}
             failed = {version for model, version in self._failed if model == name}
             action = next_action(aspired, states, failed)
             if action is None:
@@ -184,11 +292,11 @@ def _labels(models: Models) -> dict[str, Mapping[str, int]]:
 
 def _likeness(folder: Path) -> Hashable:
     """Changes when a file in a folder does: names, sizes and times."""
-    found = []
+    files = []
     try:
         for path in folder.rglob("*"):
             status = path.stat()
-            found.append((str(path.relative_to(folder)), status.st_size, status.st_mtime_ns))
+            files.append((str(path.relative_to(folder)), status.st_size, status.st_mtime_ns))
     except OSError:  # a file that is being replaced at this moment
         return None
-    return tuple(sorted(found))
+    return tuple(sorted(files))

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 import apps
-from recur.serving.server_config import BATCHING_PARAMETERS, MODELS_CONFIG, SERVER_FOLDER
+from recur.serving.repository import BATCHING_PARAMETERS, MODELS_CONFIG, SERVER_FOLDER
 from tests.checkout import ROOT
 
 DEPLOY = ROOT / "deploy"

@@ -28,7 +28,7 @@ from recur.errors import InputError
 from recur.files import read_json, write_json
 from recur.serving.answers import answers, ask_module, ask_saved_model, same_answer
 from recur.serving.export import export_run
-from recur.serving.native import NativeSavedModel
+from recur.serving.session import SavedModelSession
 from recur.training import loading, stages
 from recur.training.application import Application
 from recur.training.runs import RUNS, Run, open_run
@@ -110,7 +110,7 @@ def walk(application: Application, to: Path, report: Report) -> dict[str, Any]:
     metrics = commands.measure(application, run, trained, corpus, run)
     report("step", step=Step.EXPORTING, done=0.0)
     path = export_run(application, run, trained, to, module=module)
-    with NativeSavedModel(path) as saved_model:
+    with SavedModelSession(path) as saved_model:
         served = list(answers(application, ask_saved_model(saved_model), application.requests.examples(), options))
     if not same_answer(served, predicted):
         raise RuntimeError(f"{path} does not answer as predict does: {served} is not {predicted}")

@@ -8,7 +8,7 @@ import keras
 
 from recur.errors import InputError
 from recur.serving.export import export_run
-from recur.serving.server_config import SERVER_FOLDER, updated_models_config, write_server_config
+from recur.serving.repository import SERVER_FOLDER, updated_models_config, write_server_config
 from recur.training.application import Application
 from recur.training.loading import load
 from recur.training.runs import RUNS, Run, open_run

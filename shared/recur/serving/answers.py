@@ -12,7 +12,7 @@ from recur.training.application import Application, Shapes
 if TYPE_CHECKING:
     import tensorflow as tf
 
-    from recur.serving.native import NativeSavedModel
+    from recur.serving.session import SavedModelSession
 
 
 class Asked(NamedTuple):
@@ -44,8 +44,8 @@ def ask_module(module: "tf.Module") -> Asked:
     return Asked(shapes, ask)
 
 
-def ask_saved_model(saved_model: "NativeSavedModel") -> Asked:
-    """Asks an export through the C++ loader."""
+def ask_saved_model(saved_model: "SavedModelSession") -> Asked:
+    """Asks an export."""
     shapes = {
         name: {key: shape for key, (_, shape) in signature.inputs.items() if shape is not None}
         for name, signature in saved_model.signatures.items()

@@ -7,14 +7,15 @@ Example:
 """
 
 import contextlib
+import random
+import time
 from collections.abc import Callable, Mapping
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
 from recur.errors import InputError
-from recur.serving.endpoint import Endpoint, parse_endpoint
-from recur.serving.retrying import Unavailable, retried
+from recur.serving.endpoint import Asking, Endpoint, Unavailable, parse_endpoint
 from recur.training.application import Shapes
 
 Answer = TypeVar("Answer")
@@ -23,14 +24,8 @@ DEADLINE = 60.0
 """Seconds."""
 MOST_ROWS = 256
 """Of one request; more are asked for in several."""
-
-
-class _Asking(Protocol):
-    def predict(self, signature: str, inputs: Mapping[str, np.ndarray], timeout: float) -> dict[str, np.ndarray]: ...
-
-    def shapes(self, timeout: float) -> Shapes: ...
-
-    def close(self) -> None: ...
+FIRST_WAIT, LONGEST_WAIT = 0.1, 5.0
+"""Seconds between tries."""
 
 
 def connect(
@@ -59,7 +54,7 @@ def connect(
     return Client(_protocol(endpoint), endpoint.server, deadline, most_rows)
 
 
-def _protocol(endpoint: Endpoint) -> _Asking:
+def _protocol(endpoint: Endpoint) -> Asking:
     if endpoint.scheme == "grpc":
         from recur.serving.rpc import GrpcProtocol
 
@@ -79,7 +74,7 @@ class Client(contextlib.AbstractContextManager):
         most_rows: Of one request.
     """
 
-    def __init__(self, protocol: _Asking, server: str, deadline: float = DEADLINE, most_rows: int = MOST_ROWS):
+    def __init__(self, protocol: Asking, server: str, deadline: float = DEADLINE, most_rows: int = MOST_ROWS):
         if not deadline > 0 or most_rows < 1:
             raise InputError("a deadline should be over 0 seconds, and a request of at least 1 row")
         self._protocol, self._server, self._deadline, self._most_rows = protocol, server, deadline, most_rows
@@ -117,7 +112,7 @@ class Client(contextlib.AbstractContextManager):
         try:
             return retried(once, self._deadline)
         except Unavailable as error:
-            raise InputError(f"{error}, for {self._deadline:g} s; start the server, or see --server") from None
+            raise InputError(f"{error}, for {self._deadline:g} s; start the server, or see `server`") from None
 
     def close(self) -> None:
         """Closes connections."""
@@ -139,3 +134,35 @@ def joined(parts: list[np.ndarray]) -> np.ndarray:
         for part in parts
     ]  # fmt: skip
     return np.concatenate(padded)
+
+
+def retried(
+    call: Callable[[float], Answer],
+    deadline: float,
+    sleep: Callable[[float], object] = time.sleep,
+    clock: Callable[[], float] = time.monotonic,
+) -> Answer:
+    """Calls until it succeeds, after each `Unavailable` waiting twice as long as before (of which half is chance).
+
+    Chance keeps many clients that failed together from coming back together (Brooker, "Exponential Backoff And
+    Jitter", AWS Architecture Blog, 2015).
+
+    Args:
+        call: From the seconds that are left to the answer.
+        deadline: Seconds for everything: no call begins later, and none is told that it has longer.
+        sleep: For tests.
+        clock: For tests; seconds.
+
+    Raises:
+        Unavailable: The last one, when waiting on would pass the deadline.
+    """
+    end, wait = clock() + deadline, FIRST_WAIT
+    while True:
+        try:
+            return call(max(end - clock(), 0.001))
+        except Unavailable:
+            pause = wait * random.uniform(0.5, 1.0)
+            if clock() + pause >= end:
+                raise
+        sleep(pause)
+        wait = min(2 * wait, LONGEST_WAIT)

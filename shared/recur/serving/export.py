@@ -11,8 +11,7 @@ import tensorflow as tf
 
 from recur.errors import InputError
 from recur.serving.answers import ask_module
-from recur.serving.checksums import write_checksums
-from recur.serving.server_config import VERSION_BATCHING, version_batching
+from recur.serving.repository import VERSION_BATCHING, version_batching, write_checksums
 from recur.serving.warmup import write_warmup_requests
 from recur.training.application import Application
 from recur.training.runs import Run

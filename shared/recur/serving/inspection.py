@@ -12,13 +12,9 @@ import rich.table
 from tensorboard.compat.proto import meta_graph_pb2, types_pb2
 
 from recur.errors import InputError
-from recur.serving.c_interface import NativeError
-from recur.serving.checksums import CHECKSUMS, checksum_faults
-from recur.serving.native import meta_graphs, must_compile_functions, operations
-from recur.serving.stock_operations import stock_operations
-from recur.serving.versions import WARMUP_FILE, find_version
-
-_NAMES = {"float": "float32", "double": "float64", "half": "float16"}
+from recur.serving.codec import DTYPES
+from recur.serving.repository import CHECKSUMS, WARMUP_FILE, checksum_faults, find_version
+from recur.serving.saved_model import meta_graphs, must_compile_functions, operations, stock_operations
 
 
 def inspect_model(path: Path, *, as_json: bool = False) -> None:
@@ -27,13 +23,13 @@ def inspect_model(path: Path, *, as_json: bool = False) -> None:
     Raises:
         InputError: It is no exported model, or a damaged one.
     """
-    found = inspection(path)
+    facts = inspection(path)
     if as_json:
-        print(json.dumps(found, ensure_ascii=False))  # noqa: T201
+        print(json.dumps(facts, ensure_ascii=False))  # noqa: T201
         return
     console = rich.console.Console()
-    console.print(_signature_table(found))
-    for line in _lines(found):
+    console.print(_signature_table(facts))
+    for line in _lines(facts):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
@@ -56,18 +52,18 @@ def inspection(path: Path) -> dict[str, Any]:
     """
     version = find_version(path)
     try:
-        graph = next((each for each in meta_graphs(version) if "serve" in each.meta_info_def.tags), None)
+        graph = next((graph for graph in meta_graphs(version) if "serve" in graph.meta_info_def.tags), None)
         if graph is None:
             raise InputError(f"{version} has no graph to serve (no tag `serve`); export it again")
         kinds, must_compile = operations(version), must_compile_functions(version)
         requests = _count_records(version / WARMUP_FILE)
-    except (NativeError, ValueError) as error:
-        if isinstance(error, InputError):
-            raise
+    except InputError:
+        raise
+    except ValueError as error:
         raise InputError(f"{version} is damaged ({str(error).splitlines()[0]}); export it again") from None
     kinds -= {function.signature.name for function in graph.graph_def.library.function}  # called by their names
     stock, sizes = stock_operations(), _variable_sizes(graph)
-    assets = [version / "assets" / each.filename for each in graph.asset_file_def]
+    assets = [version / "assets" / asset.filename for asset in graph.asset_file_def]
     signatures = _signatures(graph)
     return {
         "path": version.as_posix(),
@@ -94,8 +90,8 @@ def _signatures(graph: meta_graph_pb2.MetaGraphDef) -> dict[str, dict[str, dict[
         return {name: {"dtype": _dtype(info.dtype), "shape": _shape(info)} for name, info in sorted(infos.items())}
 
     return {
-        name: {"inputs": specs(each.inputs), "outputs": specs(each.outputs)}
-        for name, each in sorted(graph.signature_def.items())
+        name: {"inputs": specs(signature.inputs), "outputs": specs(signature.outputs)}
+        for name, signature in sorted(graph.signature_def.items())
         if not name.startswith("__saved_model")  # the initialising operation is listed like a signature
     }
 
@@ -110,8 +106,10 @@ def _varying(signatures: Mapping[str, dict[str, dict[str, Any]]]) -> list[str]:
 
 
 def _dtype(number: int) -> str:
-    name = types_pb2.DataType.Name(number).removeprefix("DT_").lower()
-    return _NAMES.get(name, name)
+    name = types_pb2.DataType.Name(number)
+    if name not in DTYPES or name == "DT_STRING":
+        return name.removeprefix("DT_").lower()
+    return DTYPES[name].name
 
 
 def _shape(info: meta_graph_pb2.TensorInfo) -> list[int | None] | None:
@@ -151,11 +149,11 @@ def _count_records(path: Path) -> int:
     return count
 
 
-def _signature_table(found: Mapping[str, Any]) -> rich.table.Table:
-    table = rich.table.Table(title=rich.markup.escape(found["path"]))
+def _signature_table(facts: Mapping[str, Any]) -> rich.table.Table:
+    table = rich.table.Table(title=rich.markup.escape(facts["path"]))
     for column in ("signature", "inputs", "outputs"):
         table.add_column(column)
-    for name, signature in found["signatures"].items():
+    for name, signature in facts["signatures"].items():
         table.add_row(name, *(rich.markup.escape(_spec_text(signature[side])) for side in ("inputs", "outputs")))
     return table
 
@@ -171,17 +169,17 @@ def _spec_text(specs: Mapping[str, Any]) -> str:
     return "\n".join(f"{name} {spec['dtype']} {shape(spec['shape'])}" for name, spec in specs.items())
 
 
-def _lines(found: Mapping[str, Any]) -> list[str]:
-    kinds, faults = found["operations"], found["checksum_faults"]
-    assets = ", ".join(f"{name} ({size or 0:,} bytes)" for name, size in found["assets"].items())
+def _lines(facts: Mapping[str, Any]) -> list[str]:
+    kinds, faults = facts["operations"], facts["checksum_faults"]
+    assets = ", ".join(f"{name} ({size or 0:,} bytes)" for name, size in facts["assets"].items())
     return [
-        f"outputs whose rows vary in size: {', '.join(found['varying']) or 'none'}",
-        f"size: {found['bytes'] / 1e6:.1f} MB, written by TensorFlow {found['tensorflow']}",
-        f"variables: {found['variables']}, of {found['parameters']:,} parameters",
+        f"outputs whose rows vary in size: {', '.join(facts['varying']) or 'none'}",
+        f"size: {facts['bytes'] / 1e6:.1f} MB, written by TensorFlow {facts['tensorflow']}",
+        f"variables: {facts['variables']}, of {facts['parameters']:,} parameters",
         f"operations: {kinds['count']} kinds, of TF.Text: {', '.join(kinds['text']) or 'none'}",
         f"outside stock TensorFlow and TF.Text: {', '.join(kinds['outside']) or 'none'}",
-        f"functions that XLA must compile: {', '.join(found['must_compile']) or 'none'}",
+        f"functions that XLA must compile: {', '.join(facts['must_compile']) or 'none'}",
         f"assets: {assets or 'none'}",
-        f"warm-up requests: {found['warmup_requests']}",
+        f"warm-up requests: {facts['warmup_requests']}",
         f"{CHECKSUMS}: {'there is none' if faults is None else '; '.join(faults) or 'all files are as written'}",
     ]

@@ -9,17 +9,16 @@ import urllib3
 from urllib3 import exceptions
 
 from recur.errors import InputError
-from recur.serving.endpoint import Endpoint, ServerError
-from recur.serving.json_tensors import DTYPES, Spec, from_json, read_document, request_body
-from recur.serving.retrying import Unavailable
+from recur.serving.codec import DTYPES, Spec, from_json, read_document, request_body
+from recur.serving.endpoint import Asking, Endpoint, ServerError, Unavailable
 from recur.training.application import Shapes
 
 _CONNECTIONS = 64
 _BUSY = (429, 503)  # a request has waited too long in the queue; the queue is full
 
 
-class RestProtocol:
-    """Asks a model over HTTP, in the column format; connections stay open for the next request. Threads may share it.
+class RestProtocol(Asking):
+    """Asks a model over HTTP, in the column format; connections stay open for the next request.
 
     What a signature answers, and of which type, is asked once (`/metadata`), because JSON does not say it.
 
@@ -39,34 +38,20 @@ class RestProtocol:
         self._signatures: dict[str, tuple[dict[str, Spec], dict[str, Spec]]] = {}
 
     def predict(self, signature: str, inputs: Mapping[str, np.ndarray], timeout: float) -> dict[str, np.ndarray]:
-        """Asks once.
-
-        Args:
-            signature: Its name.
-            inputs: Arrays by name.
-            timeout: Seconds.
-
-        Returns:
-            Arrays by name; strings are `bytes` objects.
-
-        Raises:
-            Unavailable: No server is there, or it has too much to do (429, 503).
-            InputError: There is no such host or model, the server calls the request wrong, or the time has passed.
-            ServerError: The server failed.
-        """
+        """Asks once."""
         outputs = self._signature(signature, timeout)
-        found = self._ask("POST", ":predict", timeout, request_body(signature, inputs)).get("outputs")
+        answered = self._ask("POST", ":predict", timeout, request_body(signature, inputs)).get("outputs")
         if len(outputs) == 1:  # then its name is left out
-            found = {next(iter(outputs)): found}
-        if not isinstance(found, dict) or found.keys() != outputs.keys():
+            answered = {next(iter(outputs)): answered}
+        if not isinstance(answered, dict) or answered.keys() != outputs.keys():
             raise ServerError(f"{self._server} answers something else than {', '.join(outputs)}")
         try:
-            return {name: from_json(found[name], spec) for name, spec in outputs.items()}
+            return {name: from_json(answered[name], spec) for name, spec in outputs.items()}
         except (ValueError, TypeError, OverflowError) as error:
             raise ServerError(f"{self._server} answers with no tensor: {error}") from None
 
     def shapes(self, timeout: float) -> Shapes:
-        """What each signature takes; raises as `predict` does."""
+        """What each signature takes."""
         self._describe(timeout)
         return {
             name: {key: tuple(None if size < 0 else size for size in sizes) for key, (_, sizes) in inputs.items()}
@@ -108,17 +93,17 @@ class RestProtocol:
         try:
             answer = self._pool.request(method, self._url + path, body=body, headers=headers, timeout=limit)
         except exceptions.NameResolutionError:
-            raise InputError(f"there is no host of that name: {self._server}; see --server") from None
+            raise InputError(f"there is no host of that name: {self._server}; see `server`") from None
         except exceptions.NewConnectionError as error:
             if not isinstance(error.__cause__, ConnectionRefusedError):
-                raise InputError(f"cannot reach {self._server} ({error.__cause__ or error}); see --server") from None
+                raise InputError(f"cannot reach {self._server} ({error.__cause__ or error}); see `server`") from None
             raise Unavailable(f"nothing listens at {self._server}") from None
         except exceptions.TimeoutError:  # of which that of a new connection is one too
-            raise InputError(f"{self._server} has not answered in time; raise --deadline, or ask for less") from None
+            raise InputError(f"{self._server} has not answered in time; raise `deadline`, or ask for less") from None
         except exceptions.ProtocolError:  # what gRPC too calls unavailable: it went away before it answered
             raise Unavailable(f"{self._server} closed the connection") from None
         except exceptions.HTTPError as error:
-            raise InputError(f"cannot ask {self._server} ({error}); see --server") from None
+            raise InputError(f"cannot ask {self._server} ({error}); see `server`") from None
         return self._checked(answer)
 
     def _checked(self, answer: urllib3.BaseHTTPResponse) -> dict[str, Any]:
@@ -140,4 +125,4 @@ class RestProtocol:
 def _spec(info: Mapping[str, Any]) -> Spec:
     shape = info.get("tensor_shape") or {}
     sizes = () if shape.get("unknown_rank") else tuple(int(dim["size"]) for dim in shape.get("dim", ()))
-    return np.dtype(DTYPES[info["dtype"]]), sizes
+    return DTYPES[info["dtype"]], sizes

@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
-from recur.serving.versions import WARMUP_FILE
+from recur.serving.repository import WARMUP_FILE
 
 
 def write_warmup_requests(saved_model: Path, model_name: str, requests: Mapping[str, Mapping[str, Any]]) -> Path:

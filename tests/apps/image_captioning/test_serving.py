@@ -15,14 +15,14 @@ from apps.image_captioning.serving import TOGETHER
 from recur.cli import commands
 from recur.cli.application import main
 from recur.errors import InputError
-from recur.serving.native import NativeSavedModel, must_compile_functions, operations
-from recur.serving.stock_operations import stock_operations
+from recur.serving.saved_model import must_compile_functions, operations, stock_operations
 from recur.training import loading
 from recur.training.runs import Run
 from recur.training.task import Trained
 from tests.apps.image_captioning.conftest import encoded
 from tests.shared.recur.serving.asking import assert_asked_as_predicted
 from tests.shared.recur.serving.tiny_server import TinyServer
+from tfserving_dev.session import NativeSavedModel
 
 pytestmark = pytest.mark.slow
 

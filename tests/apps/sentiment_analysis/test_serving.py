@@ -11,10 +11,11 @@ from apps.sentiment_analysis.application import APPLICATION
 from apps.sentiment_analysis.prediction import logits
 from recur.cli import commands
 from recur.metrics.calibration import with_temperature
-from recur.serving.native import NativeSavedModel, must_compile_functions, operations
+from recur.serving.saved_model import must_compile_functions, operations
 from recur.training import loading
 from recur.training.runs import Run
 from tests.shared.recur.serving.asking import assert_asked_as_predicted
+from tfserving_dev.session import NativeSavedModel
 
 pytestmark = pytest.mark.slow
 

@@ -7,9 +7,9 @@ from apps.stock_forecasting.application import APPLICATION
 from apps.stock_forecasting.backtest import outcomes
 from benchmarks.stock_edge import chosen, closes, forecast_all, lite, pinball, table
 from recur.serving.export import export_run
-from recur.serving.native import NativeSavedModel
 from recur.training import loading
 from recur.training.runs import open_run
+from tfserving_dev.session import NativeSavedModel
 
 pytestmark = pytest.mark.slow
 

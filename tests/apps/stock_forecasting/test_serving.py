@@ -17,11 +17,11 @@ from apps.stock_forecasting.model import PERCENT
 from apps.stock_forecasting.serving import StockForecaster
 from recur.serving.answers import answers, ask_module, ask_saved_model
 from recur.serving.export import export_run
-from recur.serving.native import NativeSavedModel
 from recur.training import loading
 from recur.training.runs import open_run
 from recur.training.task import Trained
 from tests.shared.recur.serving.asking import assert_asked_as_predicted
+from tfserving_dev.session import NativeSavedModel
 
 pytestmark = pytest.mark.slow
 

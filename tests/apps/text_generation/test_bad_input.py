@@ -355,7 +355,7 @@ class TestPredict:
 
 
 def test_settings_are_refused_before_anything_is_loaded(text_generation, monkeypatch):
-    monkeypatch.setattr("recur.cli.application.import_late", None)
+    monkeypatch.setattr("recur.cli.errors.import_late", None)
     assert "--units" in text_generation.refused("train", "--units", "0")
     assert "--top-p" in text_generation.refused("predict", "run", "--top-p", "0")
 

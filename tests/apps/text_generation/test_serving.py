@@ -14,10 +14,11 @@ from apps.text_generation.requests import parse
 from apps.text_generation.serving import TextGenerator
 from recur.cli import commands
 from recur.serving.answers import answers, ask_module
-from recur.serving.native import NativeSavedModel, must_compile_functions, operations
+from recur.serving.saved_model import must_compile_functions, operations
 from recur.training import loading
 from recur.training.runs import Run
 from tests.shared.recur.serving.asking import assert_asked_as_predicted
+from tfserving_dev.session import NativeSavedModel
 
 pytestmark = pytest.mark.slow
 

@@ -12,12 +12,13 @@ from apps.translation.application import APPLICATION
 from apps.translation.prediction import attended, translate_all
 from apps.translation.serving import Translator, longest_translation
 from recur.cli import commands
-from recur.serving.native import NativeSavedModel, must_compile_functions, operations
+from recur.serving.saved_model import must_compile_functions, operations
 from recur.text.subwords import END
 from recur.training import loading
 from recur.training.runs import Run
 from recur.training.task import Trained
 from tests.shared.recur.serving.asking import assert_asked_as_predicted
+from tfserving_dev.session import NativeSavedModel
 
 pytestmark = pytest.mark.slow
 

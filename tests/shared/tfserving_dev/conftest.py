@@ -15,7 +15,8 @@ import tensorflow as tf
 from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
 
 from recur.serving.warmup import write_warmup_requests
-from tfserving_dev.development_server import DevelopmentServer, ServerSettings
+from tfserving_dev.server import DevelopmentServer
+from tfserving_dev.settings import ServerSettings
 
 
 class Toy(tf.Module):
@@ -197,7 +198,7 @@ def toy(tmp_path_factory: pytest.TempPathFactory, put_toy: SaveToy) -> Iterator[
         'model_config_list { config { name: "toy" base_path: "/models/toy" model_platform: "tensorflow" '
         'version_labels { key: "stable" value: 2 } } }'
     )
-    server = DevelopmentServer(ServerSettings(models=models, rest_port=0, grpc_port=0, largest_body=1 << 20))
+    server = DevelopmentServer(ServerSettings(models=models, rest_port=0, grpc_port=0, max_body_mb=1.0))
     server.start()
     with contextlib.closing(Client(server.rest_port, server.grpc_port)) as client:
         yield client

@@ -6,12 +6,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tfserving_dev.batch_queue import BatchQueue
-from tfserving_dev.batch_scheduler import BatchScheduler
-from tfserving_dev.batching import concatenate, form_of, padded_size, rows_of, split
-from tfserving_dev.batching_parameters import BatchingParameters
-from tfserving_dev.serving_error import ServingError, invalid
-from tfserving_dev.status import Code
+from tfserving_dev.batching import BatchQueue, BatchScheduler, concatenate, form_of, padded_size, rows_of, split
+from tfserving_dev.configuration import BatchingParameters
+from tfserving_dev.errors import Code, ServingError, invalid
 
 DIVIDED = BatchingParameters(
     max_batch_size=8, max_execution_batch_size=4, enable_large_batch_splitting=True, max_enqueued_batches=24

@@ -2,10 +2,10 @@ from pathlib import Path
 
 import pytest
 
-from recur.errors import InputError
-from tfserving_dev.batching_parameters import BatchingParameters, read_batching_parameters
-from tfserving_dev.model_config import read_models
-from tfserving_dev.versions import Action, Policy, State, aspired_versions, next_action, versions_on_disk
+from tfserving_dev.catalogue import State
+from tfserving_dev.configuration import BatchingParameters, read_batching_parameters, read_models
+from tfserving_dev.errors import InputError
+from tfserving_dev.watcher import Action, Policy, aspired_versions, next_action, versions_on_disk
 
 
 def test_batching_parameters_of_the_documentation(tmp_path):

@@ -94,7 +94,7 @@ def statuses(client, signature: str, instances: list, count: int) -> list[int]:
 
 
 def test_a_full_queue(models, serve):
-    client = serve(models, batching=False, most_waiting=2)
+    client = serve(models, batching=False, max_waiting=2)
     client.predict("slow", instances=[0])
     found = statuses(client, "slow", [0.5], 12)
     assert set(found) == {200, 503}

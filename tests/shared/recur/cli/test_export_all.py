@@ -7,8 +7,7 @@ from google.protobuf import text_format
 from tensorflow_serving.config import model_server_config_pb2
 
 import apps
-from recur.serving.checksums import checksum_faults
-from recur.serving.server_config import version_batching
+from recur.serving.repository import checksum_faults, version_batching
 
 pytestmark = pytest.mark.slow
 

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from recur.layers.networks import encoder_decoder
-from recur.serving.native import NativeSavedModel
+from tfserving_dev.session import NativeSavedModel
 
 pytestmark = pytest.mark.slow
 

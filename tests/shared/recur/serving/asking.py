@@ -15,11 +15,12 @@ import urllib3
 from recur.cli.application import main
 from recur.serving.answers import Asked, answers, ask_module
 from recur.serving.client import connect
+from recur.serving.codec import to_json
 from recur.serving.inspection import inspection
-from recur.serving.json_tensors import to_json
-from recur.serving.server_config import VERSION_BATCHING, version_batching
+from recur.serving.repository import VERSION_BATCHING, version_batching
 from recur.training.application import Application, Batching
-from tfserving_dev.development_server import DevelopmentServer, ServerSettings
+from tfserving_dev.server import DevelopmentServer
+from tfserving_dev.settings import ServerSettings
 
 
 @contextlib.contextmanager

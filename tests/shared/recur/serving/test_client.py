@@ -13,11 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recur.errors import InputError
-from recur.serving.client import connect, joined
-from recur.serving.endpoint import Endpoint, ServerError, parse_endpoint
-from recur.serving.json_tensors import from_json, read_document, request_body
-from recur.serving.retrying import Unavailable, retried
-from recur.serving.tensor_protos import fill_tensor_proto, from_tensor_proto
+from recur.serving.client import connect, joined, retried
+from recur.serving.codec import fill_tensor_proto, from_json, from_tensor_proto, read_document, request_body
+from recur.serving.endpoint import Endpoint, ServerError, Unavailable, parse_endpoint
 from tests.checkout import ROOT
 from tests.shared.recur.serving.tiny_server import TinyServer
 
@@ -189,7 +187,7 @@ def test_urls():
     assert parse_endpoint("http://host", "a") == Endpoint("http", "host", 8501, "", "a")
     assert parse_endpoint("grpc://[::1]", "a", 3).server == "grpc://[::1]:8500"
     assert parse_endpoint("https://host/proxy/", "a").server == "https://host:443/proxy"
-    with pytest.raises(InputError, match="say --version or --label"):
+    with pytest.raises(InputError, match="say `version` or `label`"):
         parse_endpoint("http://host", "a", 1, "stable")
 
 

@@ -7,18 +7,8 @@ import pytest
 import tensorflow as tf
 
 from recur.serving.inspection import inspection
-from recur.serving.stock_operations import stock_operations
 
 pytestmark = pytest.mark.slow
-
-
-def test_stock_operations_are_those_of_the_library_and_of_tf_text():
-    found = stock_operations()
-    assert found.tensorflow >= {"MatMul", "While", "StatelessWhile", "PartitionedCall", "Placeholder", "VarHandleOp"}
-    assert found.text >= {"CaseFoldUTF8", "SentencepieceOp"}
-    assert not found.tensorflow & found.text
-    # Registered in the library, but only Python has its kernel: this process, which has imported TensorFlow, does.
-    assert found.foreign(["MatMul", "EagerPyFunc", "CaseFoldUTF8", "Invented"]) == ["EagerPyFunc", "Invented"]
 
 
 def test_an_export(all_applications, tiny_models):

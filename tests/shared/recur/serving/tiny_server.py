@@ -14,9 +14,8 @@ import grpc
 import numpy as np
 from tensorflow_serving.apis import get_model_metadata_pb2, predict_pb2, prediction_service_pb2_grpc
 
-from recur.serving.json_tensors import DTYPES
-from recur.serving.native import NativeError, NativeSavedModel
-from recur.serving.tensor_protos import fill_tensor_proto, from_tensor_proto
+from recur.serving.codec import DTYPES, fill_tensor_proto, from_tensor_proto
+from tfserving_dev.session import NativeError, NativeSavedModel
 
 _NAMES = {np.dtype(kind): name for name, kind in DTYPES.items()}
 

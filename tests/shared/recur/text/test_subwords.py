@@ -6,9 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recur.errors import InputError
-from recur.serving.native import NativeSavedModel, operations
+from recur.serving.saved_model import operations
 from recur.text.subwords import BEGIN, END, SubwordTokenizer
 from recur.text.words import PADDING, UNKNOWN
+from tfserving_dev.session import NativeSavedModel
 
 TEXTS = [
     f"The {colour} {thing} sings, é {number}."

@@ -10,8 +10,8 @@ import tensorflow as tf
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from recur.serving.native import NativeSavedModel
 from recur.text.words import PADDING, UNKNOWN, WordVocabulary, clip_length, count_words, normalise, split_words
+from tfserving_dev.session import NativeSavedModel
 
 pytestmark = pytest.mark.slow
 
