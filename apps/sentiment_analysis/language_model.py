@@ -1,14 +1,16 @@
 """Language models of reviews in both directions, whose embedding and recurrent layers a classifier goes on with."""
 
 import math
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import keras
 import tensorflow as tf
 from keras import ops
 
-from apps.sentiment_analysis.model import SentimentClassifier
+from apps.sentiment_analysis.config import SentimentConfig
 from recur.layers.builders import recurrent_stack
+from recur.training.model import ConfiguredModel
 
 Tensor = Any
 
@@ -16,7 +18,7 @@ ROWS = 1024  # of logits of the whole vocabulary, that are computed together
 
 
 @keras.saving.register_keras_serializable("recur")
-class ReviewLanguageModel(keras.Model):
+class ReviewLanguageModel(ConfiguredModel[SentimentConfig]):
     """Predicts each word from those before it, and, by another recurrent layer, each from those after it.
 
     Pre-training as Dai & Le (2015, section 2) do it, in the two directions of Peters et al. (2018). Both directions
@@ -24,57 +26,34 @@ class ReviewLanguageModel(keras.Model):
     read from its end. In training the softmax is sampled, in validation it is whole.
 
     Args:
+        config: Its hyperparameters; `batch_size` streams are read side by side, `dropout` is the rate on the embedding
+            and on what the recurrent layers give.
         vocabulary_size: Ids, by falling frequency.
-        embedding_units: Width of the embedding.
-        cell: `lstm` or `gru`, …
-        units: Width of a recurrent layer.
-        bidirectional: Whether there is a second direction.
-        dropout: Rate on the embedding and on what the recurrent layers give.
-        sampled: Words that each step tells the right one from.
-        streams: Rows of a batch, whose states are carried.
     """
 
-    def __init__(
-        self,
-        vocabulary_size: int,
-        embedding_units: int,
-        cell: str,
-        units: int,
-        bidirectional: bool,
-        dropout: float,
-        sampled: int,
-        streams: int,
-        **kwargs: Any,
-    ):
-        super().__init__(**kwargs)
-        self.settings = {
-            "vocabulary_size": vocabulary_size,
-            "embedding_units": embedding_units,
-            "cell": cell,
-            "units": units,
-            "bidirectional": bidirectional,
-            "dropout": dropout,
-            "sampled": sampled,
-            "streams": streams,
-        }
+    config_type = SentimentConfig
+    renamed: ClassVar[Mapping[str, str]] = {"streams": "batch_size"}
+
+    def __init__(self, config: SentimentConfig | None = None, *, vocabulary_size: int, **settings: Any):
+        super().__init__(config, vocabulary_size=vocabulary_size, **settings)  # not what is asked for, but what is
+        config = self.config
         self.embedding = keras.layers.Embedding(
             vocabulary_size,
-            embedding_units,
+            config.embedding_units,
             embeddings_initializer=keras.initializers.RandomUniform(-0.1, 0.1),
             name="embedding",
         )
-        self.input_dropout = keras.layers.SpatialDropout1D(dropout)
-        self.directions = [recurrent_stack(cell, units) for _ in range(1 + bidirectional)]
-        self.output_dropout = keras.layers.Dropout(dropout)
+        self.input_dropout = keras.layers.SpatialDropout1D(config.dropout)
+        self.directions = [recurrent_stack(config.cell, config.units) for _ in range(1 + config.bidirectional)]
+        self.output_dropout = keras.layers.Dropout(config.dropout)
         self.seed_generator = keras.random.SeedGenerator()
-        self.streams, self.sampled = streams, sampled
 
     def build(self, input_shape: Any = None) -> None:
         """Builds the layers, and the carried states: one set for training, one for validation."""
-        size, width = self.settings["vocabulary_size"], self.settings["units"]
+        config, size, width = self.config, self.config.vocabulary_size, self.config.units
         self.embedding.build((None, None))
         for stack in self.directions:
-            stack.build((None, None, self.settings["embedding_units"]))
+            stack.build((None, None, config.embedding_units))
         self.softmax_kernel = self.add_weight(shape=(size, width), initializer="glorot_uniform", name="softmax_kernel")
         # Learnt from zero, how frequent words are would be told by hidden units at their bounds, which learn nothing.
         self.softmax_bias = self.add_weight(
@@ -82,7 +61,9 @@ class ReviewLanguageModel(keras.Model):
         )
         self.carried = {
             phase: [
-                self.add_weight(shape=(self.streams, n), initializer="zeros", trainable=False, name=f"{phase}_{d}_{i}")
+                self.add_weight(
+                    shape=(config.batch_size, n), initializer="zeros", trainable=False, name=f"{phase}_{d}_{i}"
+                )
                 for d, stack in enumerate(self.directions)
                 for i, n in enumerate(stack.state_sizes)
             ]
@@ -121,12 +102,12 @@ class ReviewLanguageModel(keras.Model):
         self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
     ) -> Tensor:
         """The mean cross-entropy of the next words, in nats: y int32 [directions, streams, window]."""
-        known = tf.reshape(tf.cast(y_pred, tf.float32), [-1, self.settings["units"]])
+        known = tf.reshape(tf.cast(y_pred, tf.float32), [-1, self.config.units])
         words = tf.reshape(y, [-1])
         kernel, bias = tf.convert_to_tensor(self.softmax_kernel), tf.convert_to_tensor(self.softmax_bias)
         if not training:
             return tf.reduce_mean(_whole_losses(kernel, bias, words, known))
-        size = self.settings["vocabulary_size"]
+        size, sampled = self.config.vocabulary_size, self.config.sampled
         words = tf.cast(words, tf.int64)[:, None]
         return tf.reduce_mean(
             tf.nn.sampled_softmax_loss(
@@ -134,15 +115,11 @@ class ReviewLanguageModel(keras.Model):
                 bias,
                 words,
                 known,
-                num_sampled=self.sampled,
+                num_sampled=sampled,
                 num_classes=size,
-                sampled_values=log_uniform_sample(words, self.sampled, size, self.seed_generator.next()),
+                sampled_values=log_uniform_sample(words, sampled, size, self.seed_generator.next()),
             )
         )
-
-    def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
-        return super().get_config() | self.settings
 
 
 def log_uniform_sample(
@@ -166,7 +143,6 @@ def log_uniform_sample(
     uniform = tf.random.stateless_uniform([count], seed)
     drawn = tf.cast(tf.exp(uniform * math.log(size + 1)), tf.int64) - 1
     drawn = tf.clip_by_value(drawn, 0, size - 1)
-
     return drawn, tf.ones(tf.shape(words)), count * tf.exp(tf.gather(log_zipf(size), drawn))
 
 
@@ -190,17 +166,3 @@ def _whole_losses(kernel: tf.Tensor, bias: tf.Tensor, words: tf.Tensor, known: t
     words, known = words[:whole], known[:whole]
     pairs = tf.reshape(words, shape), tf.reshape(known, tf.concat([shape, [known.shape[1]]], 0))
     return tf.map_fn(part, pairs, fn_output_signature=tf.float32)
-
-
-def give(language_model: ReviewLanguageModel, classifier: SentimentClassifier) -> None:
-    """Sets a classifier's embedding and recurrent layer to those of language models.
-
-    Args:
-        language_model: Trained.
-        classifier: Of the same vocabulary, cell and units, with one recurrent layer.
-    """
-    classifier.embedding.set_weights(language_model.embedding.get_weights())
-    layer = classifier.reader.encoder.layers[0]
-    directions = [getattr(layer, "forward_layer", layer), *filter(None, [getattr(layer, "backward_layer", None)])]
-    for target, stack in zip(directions, language_model.directions, strict=True):
-        target.set_weights(stack.layers[0].get_weights())

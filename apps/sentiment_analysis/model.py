@@ -1,90 +1,60 @@
-"""The classifier of reviews, and the language models that its layers can learn from first."""
+"""The classifier of reviews: embedding, recurrent layers in both directions, pooling, softmax."""
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import keras
 import tensorflow as tf
 from keras import ops
 
+from apps.sentiment_analysis.config import SentimentConfig
 from recur.layers.dropout_embedding import DropoutEmbedding
 from recur.layers.many_to_one import ManyToOne
 from recur.layers.networks import many_to_one
 from recur.layers.pooling import SequencePooling, pooling
 from recur.text.words import PADDING
+from recur.training.model import ConfiguredModel
 
 Tensor = Any
 
 
 @keras.saving.register_keras_serializable("recur")
-class SentimentClassifier(keras.Model):
-    """Embedding, recurrent layers in both directions, pooling, softmax.
+class SentimentClassifier(ConfiguredModel[SentimentConfig]):
+    """Predicts the class of a review.
+
+    Whole words are dropped in training (Gal & Ghahramani 2016), and features of the embedding at all steps of a review
+    alike (variational). Adversarial training perturbs by a share of the norm of the embedded review (Miyato et al.
+    2017, who fix the norm and normalise the embedding instead).
 
     Args:
+        config: Its hyperparameters.
         vocabulary_size: Ids, padding and unknown included.
         classes: How many.
-        embedding_units: Width of the embedding.
-        cell: `lstm`, `gru`, … or `none`: the same network without recurrence.
-        units: Width of the recurrent layer, in each direction.
-        layers: Recurrent layers.
-        bidirectional: Whether they read backwards too.
-        pooling_kind: `last`, `max`, `mean`, `attention` or `concat`.
-        word_dropout: Rate at which whole words are dropped in training (Gal & Ghahramani 2016).
-        embedding_dropout: Rate of features of the embedding, dropped at all steps of a review alike (variational).
-        dropout: Rate on the pooled vector.
-        adversarial: Norm of the perturbation of adversarial training, as a share of that of the embedded review
-            (Miyato et al. 2017, who fix the norm and normalise the embedding instead); 0 for none.
     """
 
-    def __init__(
-        self,
-        vocabulary_size: int,
-        classes: int,
-        embedding_units: int,
-        cell: str,
-        units: int,
-        layers: int,
-        bidirectional: bool,
-        pooling_kind: str,
-        word_dropout: float,
-        embedding_dropout: float,
-        dropout: float,
-        adversarial: float = 0.0,
-        **kwargs: Any,
-    ):
-        super().__init__(**kwargs)
-        self.settings = {
-            "vocabulary_size": vocabulary_size,
-            "classes": classes,
-            "embedding_units": embedding_units,
-            "cell": cell,
-            "units": units,
-            "layers": layers,
-            "bidirectional": bidirectional,
-            "pooling_kind": pooling_kind,
-            "word_dropout": word_dropout,
-            "embedding_dropout": embedding_dropout,
-            "dropout": dropout,
-            "adversarial": adversarial,
-        }
-        self.embedding = DropoutEmbedding(vocabulary_size, embedding_units, dropout=word_dropout, name="embedding")
-        self.embedding_dropout = keras.layers.SpatialDropout1D(embedding_dropout)
-        self.reader: ManyToOne | SequencePooling = (
-            _plain_pooling(pooling_kind, embedding_units)
-            if cell == "none"
-            else many_to_one(cell, units, layers, pooling=pooling_kind, bidirectional=bidirectional, dropout=dropout)
+    config_type = SentimentConfig
+    renamed: ClassVar[Mapping[str, str]] = {"pooling_kind": "pooling"}
+
+    def __init__(self, config: SentimentConfig | None = None, *, vocabulary_size: int, classes: int, **settings: Any):
+        # Not the size that is asked for, but that which the vocabulary has.
+        super().__init__(config, {"classes": classes}, vocabulary_size=vocabulary_size, **settings)
+        config = self.config
+        self.embedding = DropoutEmbedding(
+            vocabulary_size, config.embedding_units, dropout=config.word_dropout, name="embedding"
         )
-        self.dropout = keras.layers.Dropout(dropout)
+        self.embedding_dropout = keras.layers.SpatialDropout1D(config.embedding_dropout)
+        self.reader = _reader(config)
+        self.dropout = keras.layers.Dropout(config.dropout)
         self.head = keras.layers.Dense(classes, name="head")
-        self.adversarial = adversarial
 
     def build(self, input_shape: Any = None) -> None:
         """Builds the layers."""
-        recurrent = isinstance(self.reader, ManyToOne)
-        embedding_units = self.settings["embedding_units"]
+        width = self.config.embedding_units
         self.embedding.build((None, None))
-        self.reader.build((None, None, embedding_units))
-        width = self.reader.encoder.units if recurrent else embedding_units
-        self.head.build((None, 3 * width if self.settings["pooling_kind"] == "concat" else width))
+        self.reader.build((None, None, width))
+        if isinstance(self.reader, ManyToOne):
+            width = self.reader.encoder.units
+        self.head.build((None, 3 * width if self.config.pooling == "concat" else width))
         self.built = True
 
     def call(self, ids: Tensor, training: bool = False) -> Tensor:
@@ -110,7 +80,7 @@ class SentimentClassifier(keras.Model):
 
     def train_step(self, data: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
         """A step of Keras's; with adversarial training on the mean of the plain and the adversarial loss."""
-        if not self.adversarial:
+        if not self.config.adversarial:
             return super().train_step(data)
         ids, labels = data
         variables, mask = self.trainable_variables, ids != PADDING
@@ -119,7 +89,7 @@ class SentimentClassifier(keras.Model):
             logits = self.classify(embedded, mask, training=True)
             loss = self.compute_loss(ids, labels, logits, training=True)
         *gradients, direction = tape.gradient(loss, [*(v.value for v in variables), embedded])
-        perturbation = perturb(embedded, direction, self.adversarial)
+        perturbation = perturb(embedded, direction, self.config.adversarial)
         with tf.GradientTape() as tape:
             logits_after = self.classify(self.embed(ids, training=True) + perturbation, mask, training=True)
             adversarial_loss = self.compute_loss(ids, labels, logits_after, training=True)
@@ -128,10 +98,6 @@ class SentimentClassifier(keras.Model):
         self.optimizer.apply_gradients(zip(mean, variables, strict=True))
         self._loss_tracker.update_state(loss, sample_weight=tf.shape(ids)[0])
         return self.compute_metrics(ids, labels, logits)
-
-    def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
-        return super().get_config() | self.settings
 
 
 def error(probabilities: Tensor, logits: Tensor) -> Tensor:
@@ -155,5 +121,9 @@ def perturb(embedded: tf.Tensor, direction: tf.Tensor, share: float) -> tf.Tenso
     return tf.stop_gradient(share * size * tf.math.divide_no_nan(direction, length))
 
 
-def _plain_pooling(kind: str, units: int) -> SequencePooling:
-    return pooling(kind, **({"units": units} if kind == "attention" else {}))
+def _reader(config: SentimentConfig) -> ManyToOne | SequencePooling:
+    """From the words of a review to one vector; without recurrence by pooling alone."""
+    if config.cell == "none":
+        return pooling(config.pooling, **({"units": config.embedding_units} if config.pooling == "attention" else {}))
+    settings = {"pooling": config.pooling, "bidirectional": config.bidirectional, "dropout": config.dropout}
+    return many_to_one(config.cell, config.units, config.layers, **settings)
