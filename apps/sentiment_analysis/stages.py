@@ -22,8 +22,7 @@ from apps.sentiment_analysis.assets import SentimentAssets, encode_all
 from apps.sentiment_analysis.baselines import fit_nbsvm, fit_tfidf
 from apps.sentiment_analysis.config import SentimentConfig
 from apps.sentiment_analysis.data import Corpus
-from apps.sentiment_analysis.language_model import ReviewLanguageModel
-from apps.sentiment_analysis.model import SentimentClassifier
+from apps.sentiment_analysis.model import ReviewLanguageModel, SentimentClassifier
 from recur.data.caching import cached_arrays
 from recur.data.streams import steps_in_pass, stream_batches, validation_batches
 from recur.errors import InputError

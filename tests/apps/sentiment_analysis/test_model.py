@@ -6,8 +6,13 @@ import pytest
 import tensorflow as tf
 
 from apps.sentiment_analysis.config import SentimentConfig
-from apps.sentiment_analysis.language_model import ReviewLanguageModel, log_uniform_sample, log_zipf
-from apps.sentiment_analysis.model import SentimentClassifier, perturb
+from apps.sentiment_analysis.model import (
+    ReviewLanguageModel,
+    SentimentClassifier,
+    log_uniform_sample,
+    log_zipf,
+    perturb,
+)
 from apps.sentiment_analysis.stages import give
 
 pytestmark = pytest.mark.slow
