@@ -76,7 +76,9 @@ def main(arguments: Arguments) -> None:
         log("reading the reviews")
         source = arguments.data
         corpus = (
-            APPLICATION.read(source, trained.config) if source else loading.read_again(APPLICATION, run, trained.config)
+            APPLICATION.task.read(source, trained.config)
+            if source
+            else loading.read_again(APPLICATION, run, trained.config)
         )
     except InputError as error:
         sys.exit(f"error: {error}")

@@ -16,7 +16,6 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
-from recur.serving.native import NativeSavedModel
 
 import apps
 import recur.layers
@@ -26,6 +25,7 @@ from recur.cli.application import main
 from recur.serving.answers import answers, ask_saved_model
 from tests.checkout import ROOT
 from tests.conftest import CommandLine
+from tfserving_dev.session import NativeSavedModel
 
 GOLDEN = ROOT / "tests" / "golden"
 THEN = json.loads((GOLDEN / "answers.json").read_text("utf-8"))

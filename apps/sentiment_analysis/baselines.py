@@ -63,11 +63,11 @@ class Fitted(NamedTuple):
 
     def probabilities(self, texts: Sequence[bytes]) -> np.ndarray:
         """Returns float64 [n, classes], whose rows add up to one."""
-        found = np.zeros((len(texts), self.classes))
+        result = np.zeros((len(texts), self.classes))
         if len(texts):
             features = self.vectorizer.transform([readable(text) for text in texts])
-            found[:, self.classifier.classes_] = self.classifier.predict_proba(features)
-        return found
+            result[:, self.classifier.classes_] = self.classifier.predict_proba(features)
+        return result
 
 
 class Calibrated(NamedTuple):

@@ -1,4 +1,4 @@
-"""Reviews and their classes: train, validation and test, and the ids of their words."""
+"""Reviews and their classes, divided into train, validation and test."""
 
 import dataclasses
 import logging
@@ -6,23 +6,16 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-import tensorflow as tf
-import tqdm
 from sklearn.model_selection import train_test_split
 
-from apps.sentiment_analysis.reviews import Rows, read_reviews
-from apps.sentiment_analysis.subwords import ReviewSubwords
+from apps.sentiment_analysis.readers import Rows, read_reviews
 from recur.data import sources
-from recur.data.caching import cached_arrays
 from recur.errors import InputError
-from recur.text.words import WordVocabulary
 
 logger = logging.getLogger(__name__)
 
 TEST_FRACTION = 0.2
 """Held out of a source that has no test part of its own."""
-ENCODING = "words-1"
-"""Name of what `recur.text.words` makes of a text; another one makes cached ids worthless."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,22 +114,22 @@ def _classes(source: str, train: Rows, test: Rows, ordered: Sequence[str]) -> tu
     Raises:
         InputError: There is one alone, or test has another.
     """
-    found = {label for _, label in train}
-    if not found:
+    classes = {label for _, label in train}
+    if not classes:
         raise InputError(f"{source} has no row with both a text and a class")
-    if len(found) == 1:
-        raise InputError(f"every review of {source} is {_named(found)}; give reviews of two classes or more")
-    if unknown := {label for _, label in test} - found:
+    if len(classes) == 1:
+        raise InputError(f"every review of {source} is {_named(classes)}; give reviews of two classes or more")
+    if unknown := {label for _, label in test} - classes:
         raise InputError(
             f"the test part of {source} has the class {_named(unknown)}, which its train part lacks; "
-            f"that has {_named(found)}"
+            f"that has {_named(classes)}"
         )
-    if found <= set(ordered):
-        return tuple(label for label in ordered if label in found)
+    if classes <= set(ordered):
+        return tuple(label for label in ordered if label in classes)
     try:
-        return tuple(sorted(found, key=lambda label: (float(label), label)))
+        return tuple(sorted(classes, key=lambda label: (float(label), label)))
     except ValueError:
-        return tuple(sorted(found))
+        return tuple(sorted(classes))
 
 
 def _named(labels: set[str], most: int = 5) -> str:
@@ -171,40 +164,3 @@ def _split(source: str, rows: Rows, fraction: float, seed: int) -> tuple[Rows, R
     for row, key in zip(rows, keys, strict=True):
         parts[key in held_out].append(row)
     return parts
-
-
-def encode_all(
-    texts: Sequence[bytes], vocabulary: WordVocabulary | ReviewSubwords, batch_size: int = 256
-) -> list[np.ndarray]:
-    """Ids of the words of raw texts, computed once for the same texts and vocabulary.
-
-    Args:
-        texts: As found.
-        vocabulary: Fitted on train.
-        batch_size: Texts that are encoded together.
-
-    Returns:
-        An int32 array [words] a text; one without words is empty.
-    """
-
-    def compute() -> dict[str, np.ndarray]:
-        def encode(batch: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            ids = vocabulary.encode(batch)
-            return ids.flat_values, ids.row_lengths()
-
-        batches = tf.data.Dataset.from_tensor_slices(list(texts)).batch(batch_size)
-        if isinstance(vocabulary, ReviewSubwords):
-            encoded = vocabulary.encode_batches(batches)
-        else:
-            encoded = batches.map(encode, tf.data.AUTOTUNE).prefetch(2).as_numpy_iterator()
-        with tqdm.tqdm(total=len(texts), desc="encoding", unit="review", delay=2, leave=False, disable=None) as bar:
-            parts = []
-            for ids, lengths in encoded:
-                parts.append((ids, lengths))
-                bar.update(len(lengths))
-        return {"ids": np.concatenate([ids for ids, _ in parts]), "lengths": np.concatenate([n for _, n in parts])}
-
-    if not texts:
-        return []
-    stored = cached_arrays(f"{ENCODING}-{sources.fingerprint(texts)}-{vocabulary.fingerprint}", compute)
-    return np.split(stored["ids"], np.cumsum(stored["lengths"])[:-1])

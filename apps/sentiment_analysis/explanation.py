@@ -1,9 +1,9 @@
-"""Shows which words made the answer: on a page of its own, and in the terminal."""
+"""Shows which words made the answer: on a page of its own, and in the terminal. Loads no TensorFlow."""
 
 import importlib.resources
 import io
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -49,18 +49,18 @@ def html_page(explanations: Sequence[Explanation]) -> str:
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
     reviews = [
         {
-            "label": _printable(each.label),
-            "probability": each.probability,
+            "label": printable(review.label),
+            "probability": review.probability,
             "words": [
                 {
                     "text": word,
                     "weight": weight,
                     "colour": "rgba({}, {}, {}, {:.2f})".format(*_colour(share), abs(share)),
                 }
-                for word, weight, share in _weighed(each.tokens, each.weights)
+                for word, weight, share in _weighed(review.tokens, review.weights)
             ],
         }
-        for each in map(Explanation._make, explanations)
+        for review in map(Explanation._make, explanations)
     ]
     return environment.from_string(template).render(reviews=reviews)
 
@@ -79,21 +79,34 @@ def coloured(tokens: Sequence[str | bytes], weights: Sequence[float] | np.ndarra
     return Text(" ").join(words)
 
 
+def in_terminal(tokens: Sequence[str | bytes], weights: Sequence[float] | np.ndarray) -> str:
+    """The same with the codes by which a terminal shows colours."""
+    console = rich.console.Console(file=io.StringIO(), force_terminal=True, color_system="truecolor", width=10**6)
+    console.print(coloured(tokens, weights), end="", soft_wrap=True)
+    return console.file.getvalue()
+
+
 def with_page(answers: Iterable[dict[str, Any]], path: Path, show: Callable[[dict[str, Any]], str]) -> Iterator[str]:
     """Yields each answer as it is shown, and writes the page of all of them at the end.
 
     Raises:
         InputError: The file cannot be written.
     """
-    found = []
+    explanations = []
     for answer in answers:
-        found.append(Explanation(answer["tokens"], answer["weights"], answer["label"], answer["probability"]))
+        explanations.append(Explanation(**{name: answer[name] for name in Explanation._fields}))
         yield show(answer) + "\n"
     try:
         with atomically(path) as temporary:
-            temporary.write_text(html_page(found), encoding="utf-8")
+            temporary.write_text(html_page(explanations), encoding="utf-8")
     except OSError as error:
         raise InputError(f"cannot write {path} ({error.strerror}); choose another file for --html") from None
+
+
+def printable(token: str | bytes) -> str:
+    """Text without control characters: in a terminal they are commands, in a page they are errors."""
+    text = token.decode("utf-8", errors="replace") if isinstance(token, bytes) else token
+    return "".join("\ufffd" if unicodedata.category(symbol) in ("Cc", "Cs") else symbol for symbol in text)
 
 
 def _weighed(tokens: Sequence[str | bytes], weights: Sequence[float] | np.ndarray) -> list[tuple[str, float, float]]:
@@ -103,40 +116,8 @@ def _weighed(tokens: Sequence[str | bytes], weights: Sequence[float] | np.ndarra
         raise ValueError(f"need one finite weight a token, got {weights.shape} for {len(tokens)} tokens")
     largest = np.abs(weights).max(initial=0.0)
     shares = weights / largest if largest else weights
-    return list(zip(map(_printable, tokens), weights.tolist(), shares.tolist(), strict=True))
+    return list(zip(map(printable, tokens), weights.tolist(), shares.tolist(), strict=True))
 
 
 def _colour(share: float) -> tuple[int, int, int]:
     return FOR if share > 0 else AGAINST
-
-
-def _printable(token: str | bytes) -> str:
-    """Text without control characters: in a terminal they are commands, in a page they are errors."""
-    text = token.decode("utf-8", errors="replace") if isinstance(token, bytes) else token
-    return "".join("\ufffd" if unicodedata.category(each) in ("Cc", "Cs") else each for each in text)
-
-
-def records(inputs: Sequence[str], outputs: Mapping[str, np.ndarray]) -> list[dict[str, Any]]:
-    """One record an input, of what the signatures `serving_default` and `explain` answer."""
-    found = []
-    for row, text in enumerate(inputs):
-        record: dict[str, Any] = {
-            "text": text.encode("utf-8", "surrogateescape").decode("utf-8", "replace"),
-            "label": outputs["label"][row].decode(),
-            "probability": float(outputs["probability"][row]),
-        }
-        if "tokens" in outputs:
-            tokens = [token.decode("utf-8", "replace") for token in outputs["tokens"][row] if token]
-            record |= {"tokens": tokens, "weights": [float(w) for w in outputs["weights"][row][: len(tokens)]]}
-        found.append(record)
-    return found
-
-
-def shown(answer: Mapping[str, Any]) -> str:
-    """A record for a person: label, probability, and the text; its words in colours where they are explained."""
-    head = f"{answer['label']}  {answer['probability']:.3f}  "
-    if "tokens" not in answer:
-        return head + _printable(" ".join(answer["text"].split()))
-    console = rich.console.Console(file=io.StringIO(), force_terminal=True, color_system="truecolor", width=10**6)
-    console.print(coloured(answer["tokens"], answer["weights"]), end="", soft_wrap=True)
-    return head + console.file.getvalue()

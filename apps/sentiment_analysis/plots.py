@@ -85,9 +85,9 @@ def accuracy_by_length_plot(words: np.ndarray, right: Mapping[str, np.ndarray], 
     group_of = np.searchsorted(edges, words, side="left")
     groups = [np.flatnonzero(group_of == group) for group in np.unique(group_of)]
     figure, axis = plt.subplots(figsize=(8, 4), layout="constrained")
-    for name, each in right.items():
-        accuracy = [each[rows].mean() for rows in groups]
-        low, high = np.transpose([wilson_interval(each[rows].sum(), len(rows)) for rows in groups])
+    for name, hits in right.items():
+        accuracy = [hits[rows].mean() for rows in groups]
+        low, high = np.transpose([wilson_interval(hits[rows].sum(), len(rows)) for rows in groups])
         (line,) = axis.plot(accuracy, marker="o", markersize=4, label=_plain(name))
         axis.fill_between(range(len(groups)), low, high, color=line.get_color(), alpha=0.15)
     spans = [f"{words[rows].min()}–{words[rows].max()}" for rows in groups]

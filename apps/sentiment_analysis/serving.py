@@ -1,42 +1,36 @@
 """Raw reviews in, answers out, in one graph."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import tensorflow as tf
 
 from apps.sentiment_analysis.assets import SentimentAssets
+from apps.sentiment_analysis.config import SentimentConfig
 from apps.sentiment_analysis.model import SentimentClassifier
 from recur.gradients.attribution import integrated_gradients
+from recur.serving.module import ServingModule
 from recur.serving.signatures import padded_to
 from recur.text.words import PADDING, UNKNOWN, clip_length
-
-if TYPE_CHECKING:
-    from apps.sentiment_analysis.application import SentimentConfig
+from recur.training.task import Trained
 
 _TEXT = tf.TensorSpec([None], tf.string)
 
 
-class SentimentAnalyser(tf.Module):
+class SentimentAnalyser(ServingModule[SentimentClassifier]):
     """Classifies reviews, each by itself: an answer does not depend on what is beside it.
 
     Text is read as in training. Of a longer review only some words are read (see `longest` and `keep`); a review
     without words counts as one unknown word.
 
     Args:
-        model: The classifier.
-        assets: Its vocabulary, classes and temperature.
-        config: How much of a review is read.
+        trained: The classifier, its vocabulary, classes and temperature, and how much of a review is read.
     """
 
-    def __init__(self, model: SentimentClassifier, assets: SentimentAssets, config: "SentimentConfig"):
-        super().__init__()
-        # Without these the export loads and cannot run.
-        self._owned = [variable.value for variable in model.trainable_variables]
-        self._model: Callable[[], SentimentClassifier] = lambda: model  # hidden: Keras would be saved along
-        self._vocabulary = assets.vocabulary
-        self._labels, self._temperature = list(assets.labels), assets.temperature
-        self._longest, self._keep = config.longest, config.keep
+    def __init__(self, trained: Trained[SentimentConfig, SentimentAssets]):
+        super().__init__(trained.models)
+        self._vocabulary = trained.assets.vocabulary
+        self._labels, self._temperature = list(trained.assets.labels), trained.assets.temperature
+        self._longest, self._keep = trained.config.longest, trained.config.keep
 
     @property
     def signatures(self) -> dict[str, Callable[..., dict[str, tf.Tensor]]]:
@@ -52,7 +46,7 @@ class SentimentAnalyser(tf.Module):
             two, of `label` where there are more.
         """
         ids, _ = self._read(text)
-        return self._answer(self._model()(ids, training=False))
+        return self._answer(self.model(ids, training=False))
 
     @tf.function(input_signature=[_TEXT])
     def explain(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -64,7 +58,7 @@ class SentimentAnalyser(tf.Module):
             the other (with more than two classes, of `label` over the mean), from a review of as many words that say
             nothing (zeros for vectors); they add up to `margin` - `margin_of_nothing`, float32 [N].
         """
-        model = self._model()
+        model = self.model
         ids, tokens = self._read(text)
         mask = ids != PADDING
         embedded = model.embed(ids, training=False)
@@ -78,18 +72,18 @@ class SentimentAnalyser(tf.Module):
             chosen = tf.gather(logits, target, batch_dims=1)
             return 2 * chosen - tf.reduce_sum(logits, 1) if two else chosen - tf.reduce_mean(logits, 1)
 
-        found = integrated_gradients(margin, embedded, tf.zeros([]), mask, context=(mask, target))
+        attribution = integrated_gradients(margin, embedded, tf.zeros([]), mask, context=(mask, target))
         return answer | {
             "tokens": padded_to(tokens, [self._longest]),
-            "weights": padded_to(found.weights, [self._longest]),
-            "margin": found.at_inputs,
-            "margin_of_nothing": found.at_baseline,
+            "weights": padded_to(attribution.weights, [self._longest]),
+            "margin": attribution.at_inputs,
+            "margin_of_nothing": attribution.at_baseline,
         }
 
     def _read(self, text: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Ids int32 [N, T] and words string [N, T] of raw reviews."""
-        found = self._vocabulary.encode_with_surfaces(text)
-        ids, words = (clip_length(each, self._longest, self._keep) for each in found)
+        encoded = self._vocabulary.encode_with_surfaces(text)
+        ids, words = (clip_length(rows, self._longest, self._keep) for rows in encoded)
         ids, tokens = ids.to_tensor(PADDING), words.to_tensor("")
         missing = tf.maximum(1 - tf.shape(ids)[1], 0)
         ids = tf.pad(ids, [[0, 0], [0, missing]])

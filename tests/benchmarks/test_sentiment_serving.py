@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from apps.sentiment_analysis.application import APPLICATION, SentimentConfig
+from apps.sentiment_analysis.application import APPLICATION
+from apps.sentiment_analysis.config import SentimentConfig
 from benchmarks import sentiment_serving
 from benchmarks.sentiment_serving import EXAMPLE, Arguments
 from recur.training.runs import create_run
@@ -28,11 +29,11 @@ def source(tmp_path):
 @pytest.fixture
 def run(source, tmp_path):
     """A run that was not trained."""
-    corpus = APPLICATION.read(source, CONFIG)
-    assets = APPLICATION.fit_assets(corpus, CONFIG)
+    corpus = APPLICATION.task.read(source, CONFIG)
+    assets = APPLICATION.task.fit_assets(corpus, CONFIG)
     run = create_run(APPLICATION.name, tmp_path / "run")
-    APPLICATION.write_assets(assets, run.assets)
-    APPLICATION.build(CONFIG, assets).save(run.model)
+    assets.write(run.assets)
+    APPLICATION.task.build(CONFIG, assets).save(run.model)
     record = {"application": APPLICATION.name, "preset": "quick", "config": dict(vars(CONFIG)), "versions": {}}
     data = {"source": source, "fingerprint": corpus.fingerprint}
     run.write_record(record | {"data": data, "started": "2024-01-01T00:00:00", "finished": "2024-01-01T00:00:01"})

@@ -6,8 +6,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from apps.sentiment_analysis.application import SentimentConfig
-from apps.sentiment_analysis.batches import ordered_batches, read_part, train_batches
+from apps.sentiment_analysis.batches import by_length, read_part, train_batches, validation_batches
+from apps.sentiment_analysis.config import SentimentConfig
 from recur.text.words import UNKNOWN
 
 REVIEWS = [np.full(1 + number % 70, 2 + number, np.int32) for number in range(90)]
@@ -21,16 +21,16 @@ def take(dataset, count):
 @settings(max_examples=8, deadline=None)
 @given(first=st.integers(0, 25), seed=st.integers(0, 1000))
 def test_batches_are_a_function_of_the_step(first, seed):
-    whole = take(train_batches(REVIEWS, LABELS, 8, seed, 0), first + 3)[first:]
+    whole = take(train_batches(REVIEWS, LABELS, 8, seed)(0), first + 3)[first:]
     for (ids, labels), (same, those) in zip(
-        take(train_batches(REVIEWS, LABELS, 8, seed, first), 3), whole, strict=True
+        take(train_batches(REVIEWS, LABELS, 8, seed)(first), 3), whole, strict=True
     ):
         np.testing.assert_array_equal(ids, same)
         np.testing.assert_array_equal(labels, those)
 
 
 def test_a_pass_has_every_review_at_most_once_with_its_label():
-    batches = take(train_batches(REVIEWS, LABELS, 8, 0, 0), 11)
+    batches = take(train_batches(REVIEWS, LABELS, 8, 0)(0), 11)
     seen = [row[0] - 2 for ids, _ in batches for row in ids]
     assert len(seen) == len(set(seen)) == 88
     for ids, labels in batches:
@@ -40,10 +40,12 @@ def test_a_pass_has_every_review_at_most_once_with_its_label():
 
 
 def test_all_reviews_once_by_length():
-    batches = take(ordered_batches(REVIEWS, LABELS), 9)
+    batches = take(validation_batches(REVIEWS, LABELS), 9)
     assert sum(len(labels) for _, labels in batches) == 90
     lengths = [int((row != 0).sum()) for ids, _ in batches for row in ids]
     assert lengths == sorted(lengths)
+    words = [row[0] for ids, _ in batches for row in ids]
+    assert words == [REVIEWS[number][0] for rows in by_length(REVIEWS) for number in rows]
 
 
 def test_long_reviews_are_cut_and_empty_ones_are_one_unknown_word():

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from apps.sentiment_analysis import data, reviews
-from apps.sentiment_analysis.data import encode_all
+from apps.sentiment_analysis import data, readers
+from apps.sentiment_analysis.assets import SentimentAssets, encode_all
 from recur.errors import InputError
 from recur.text.words import WordVocabulary, count_words
 
@@ -86,7 +86,7 @@ class TestSources:
         write_archive(here / "a.tar.gz", LAYOUT)
         write_archive(here / "a.tar", LAYOUT)
         first, *others = map(read_corpus, ["aclImdb", ".", "a.tar.gz", "a.tar"])
-        monkeypatch.setattr(reviews, "CACHED_FROM", 0)
+        monkeypatch.setattr(readers, "CACHED_FROM", 0)
         others += [read_corpus("a.tar.gz"), read_corpus("a.tar.gz")]
         assert {corpus.fingerprint for corpus in others} == {first.fingerprint}
         assert len(list((here / "cache" / "recur").iterdir())) == 1
@@ -153,7 +153,7 @@ class TestSources:
         assert "has no feature named review; it has" in refusal("tiny_reviews", text="review")
 
     def test_imdb_as_it_is_downloaded(self, recur_data, monkeypatch):
-        monkeypatch.setattr(reviews, "CACHED_FROM", float("inf"))
+        monkeypatch.setattr(readers, "CACHED_FROM", float("inf"))
         corpus = read_corpus(recur_data / "imdb" / "aclImdb_v1.tar.gz", 0.1)
         assert len(corpus.train.texts) + len(corpus.validation.texts) == 25_000
         assert np.bincount(corpus.test.labels).tolist() == [12_500, 12_500]
@@ -187,12 +187,12 @@ class TestDivision:
         assert first.fingerprint == same.fingerprint != other.fingerprint
         assert all_texts(first) != all_texts(other)
 
-    def test_rows_without_text_or_class_are_left_out_and_counted_once(self, here, capfd):
+    def test_rows_without_text_or_class_are_left_out_and_counted_once(self, here, caplog):
         (here / "r.csv").write_text(table("bad", "good") + ' ,bad\n"",good\nno class,\nshort\n')
-        corpus = read_corpus("r.csv")
+        with caplog.at_level("INFO", data.__name__):
+            corpus = read_corpus("r.csv")
         assert sum(map(len, all_texts(corpus))) == 40
-        errors = capfd.readouterr().err
-        assert errors.strip() == "left out reviews without a text or a class: 4 of 44 in train"
+        assert caplog.messages == ["left out reviews without a text or a class: 4 of 44 in train"]
 
     def test_bytes_that_are_not_utf_8_stay_as_they_are_found(self, here):
         files = LAYOUT | {"aclImdb/test/neg/0_0.txt": b"caf\xe9\0"}
@@ -208,6 +208,14 @@ class TestEncoding:
         assert only_elsewhere, "a number that train lacks"
         for ids in encode_all([word.encode() for word in sorted(only_elsewhere)], vocabulary):
             assert ids.tolist() == [1]
+
+    def test_what_is_fitted_is_read_as_it_was_written(self, here):
+        assets = SentimentAssets(WordVocabulary(["good", "film"]), ("bad", "good"), 1.25)
+        assets.write(here)
+        again = SentimentAssets.read(here)
+        assert (again.vocabulary.words, again.labels, again.temperature) == (["good", "film"], ("bad", "good"), 1.25)
+        (here / "temperature.json").unlink()  # as in a run that an earlier version has not finished
+        assert SentimentAssets.read(here).temperature == 1
 
     def test_a_row_is_the_ids_of_its_text_and_the_second_time_it_is_read(self, here):
         vocabulary = WordVocabulary(["good", "film"])

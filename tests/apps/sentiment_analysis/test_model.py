@@ -5,8 +5,15 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from apps.sentiment_analysis.language_model import ReviewLanguageModel, give, log_uniform_sample, log_zipf
-from apps.sentiment_analysis.model import SentimentClassifier, perturb
+from apps.sentiment_analysis.config import SentimentConfig
+from apps.sentiment_analysis.model import (
+    ReviewLanguageModel,
+    SentimentClassifier,
+    log_uniform_sample,
+    log_zipf,
+    perturb,
+)
+from apps.sentiment_analysis.stages import give
 
 pytestmark = pytest.mark.slow
 
@@ -18,7 +25,7 @@ SETTINGS = {
     "units": 5,
     "layers": 1,
     "bidirectional": True,
-    "pooling_kind": "max",
+    "pooling": "max",
     "word_dropout": 0.1,
     "embedding_dropout": 0.1,
     "dropout": 0.2,
@@ -34,7 +41,7 @@ def classifier(**others) -> SentimentClassifier:
 
 def language_model(**others) -> ReviewLanguageModel:
     names = ("vocabulary_size", "embedding_units", "cell", "units", "bidirectional")
-    settings = {name: SETTINGS[name] for name in names} | {"dropout": 0.0, "sampled": 8, "streams": 3}
+    settings = {name: SETTINGS[name] for name in names} | {"dropout": 0.0, "sampled": 8, "batch_size": 3}
     model = ReviewLanguageModel(**settings | others)
     model.build()
     return model
@@ -43,7 +50,7 @@ def language_model(**others) -> ReviewLanguageModel:
 @pytest.mark.parametrize("pooling", ["last", "max", "mean", "attention"])
 @pytest.mark.parametrize("cell", ["lstm", "gru", "none"])
 def test_padding_and_batch_mates_change_nothing(cell, pooling):
-    model = classifier(cell=cell, pooling_kind=pooling)
+    model = classifier(cell=cell, pooling=pooling)
     rows = [[3, 4, 5], [7], [8, 9, 10, 11, 12, 13]]
     padded = np.array([row + [0] * (9 - len(row)) for row in rows], np.int32)
     together = model(padded).numpy()
@@ -86,6 +93,25 @@ def test_a_saved_model_is_the_same_model(tmp_path):
     np.testing.assert_array_equal(keras.saving.load_model(tmp_path / "model.keras")(ids), model(ids))
 
 
+def test_the_settings_of_earlier_versions_are_understood():
+    earlier = {name: value for name, value in SETTINGS.items() if name != "pooling"} | {"pooling_kind": "mean"}
+    model = SentimentClassifier.from_config(earlier | {"adversarial": 0.1})
+    assert (model.config.pooling, model.config.adversarial, model.config.vocabulary_size) == ("mean", 0.1, 50)
+    names = ("vocabulary_size", "embedding_units", "cell", "units", "bidirectional")
+    earlier = {name: SETTINGS[name] for name in names} | {"dropout": 0.3, "sampled": 8, "streams": 3}
+    config = ReviewLanguageModel.from_config(earlier).config
+    assert (config.dropout, config.sampled, config.batch_size, config.vocabulary_size) == (0.3, 8, 3, 50)
+
+
+def test_of_the_vocabulary_the_size_that_it_has_is_saved():
+    model = SentimentClassifier(SentimentConfig(vocabulary_size=30_000), vocabulary_size=50, classes=3)
+    again = SentimentClassifier.from_config(model.get_config())
+    assert (again.embedding.input_dim, again.head.units) == (50, 3)
+    model = ReviewLanguageModel(SentimentConfig(dropout=0.2, pretraining_dropout=0.1), vocabulary_size=50)
+    again = ReviewLanguageModel.from_config(model.get_config())
+    assert (again.embedding.input_dim, again.output_dropout.rate) == (50, 0.2)
+
+
 def test_the_language_model_carries_its_state_and_gives_its_layers():
     model = language_model()
     symbols = np.random.default_rng(0).integers(1, 50, (3, 8)).astype(np.int32)
@@ -111,8 +137,8 @@ def test_a_language_model_of_another_size_does_not_fit():
 
 def test_before_training_words_are_as_frequent_as_zipf_has_them():
     model = language_model()
-    words = model.settings["vocabulary_size"]
-    known = tf.random.stateless_normal([2, 3, 4, model.settings["units"]], [0, 1])
+    words = model.config.vocabulary_size
+    known = tf.random.stateless_normal([2, 3, 4, model.config.units], [0, 1])
     losses = [
         float(model.compute_loss(None, tf.fill([2, 3, 4], word), 0 * known, training=False)) for word in range(words)
     ]

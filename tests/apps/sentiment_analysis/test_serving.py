@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from apps.sentiment_analysis.application import APPLICATION
-from apps.sentiment_analysis.prediction import logits
+from apps.sentiment_analysis.evaluate import logits
 from recur.cli import commands
 from recur.metrics.calibration import with_temperature
 from recur.serving.saved_model import must_compile_functions, operations
@@ -37,7 +37,7 @@ def trained(tiny_sentiment_run: Path):
 
 @pytest.fixture(scope="module")
 def module(trained):
-    return APPLICATION.serving_module(trained)
+    return APPLICATION.task.serving_module(trained)
 
 
 @pytest.fixture(scope="module")

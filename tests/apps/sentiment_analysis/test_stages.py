@@ -5,11 +5,11 @@ import dataclasses
 import numpy as np
 import pytest
 
-from apps.sentiment_analysis.application import SentimentConfig
 from apps.sentiment_analysis.assets import SentimentAssets
-from apps.sentiment_analysis.batches import classification_datasets
+from apps.sentiment_analysis.batches import datasets
+from apps.sentiment_analysis.config import SentimentConfig
 from apps.sentiment_analysis.data import Corpus, Part
-from apps.sentiment_analysis.teaching import teacher_probabilities
+from apps.sentiment_analysis.stages import teacher_probabilities
 from recur.text.words import WordVocabulary, count_words
 
 GOOD, BAD = [b"a lovely and warm film"] * 6, [b"a dull and cold film"] * 6
@@ -45,18 +45,18 @@ def test_reviews_held_out_teach_nothing():
 
 def test_what_was_taught_once_is_kept(monkeypatch):
     first = teacher_probabilities(CORPUS)
-    monkeypatch.setattr("apps.sentiment_analysis.teaching.TEACHERS", ())
+    monkeypatch.setattr("apps.sentiment_analysis.stages.TEACHERS", ())
     np.testing.assert_array_equal(teacher_probabilities(CORPUS), first)
 
 
 def test_no_reviews_need_no_teacher(assets):
     without = dataclasses.replace(CORPUS, unlabelled=[])
     assert teacher_probabilities(without).shape == (0, 2)
-    assert classification_datasets(without, assets, CONFIG).steps_per_pass == 2
+    assert datasets(without, assets, CONFIG).steps_per_pass == 2
 
 
 def test_a_pass_has_the_reviews_of_train_as_they_are_and_the_others_as_taught(assets):
-    found = classification_datasets(CORPUS, assets, CONFIG)
+    found = datasets(CORPUS, assets, CONFIG)
     assert found.steps_per_pass == 3
     wanted = np.concatenate([labels for _, labels in found.train(0).take(3).as_numpy_iterator()])
     certain = (wanted == 0) | (wanted == 1)
@@ -64,5 +64,5 @@ def test_a_pass_has_the_reviews_of_train_as_they_are_and_the_others_as_taught(as
     np.testing.assert_allclose(np.sort(wanted[~certain.all(axis=1), 1]), np.sort(teacher_probabilities(CORPUS)[:, 1]))
     ((_, validation),) = found.validation.as_numpy_iterator()
     np.testing.assert_array_equal(np.sort(validation, axis=0), [[0, 0], [1, 1]])
-    plain = classification_datasets(CORPUS, assets, dataclasses.replace(CONFIG, teacher="none"))
+    plain = datasets(CORPUS, assets, dataclasses.replace(CONFIG, teacher="none"))
     assert plain.steps_per_pass == 2

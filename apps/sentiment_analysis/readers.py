@@ -1,4 +1,4 @@
-"""Labelled reviews as they are found: the packaged sample, the aclImdb layout, TensorFlow Datasets, tables."""
+"""Labelled reviews in the forms that people have: the sample, the aclImdb layout, TensorFlow Datasets, tables."""
 
 import contextlib
 import dataclasses
@@ -133,12 +133,12 @@ def _cached_members(archive: Path) -> list[tuple[str, bytes]]:
     """What `_members_of` finds, taken apart once for each content of the archive."""
 
     def compute() -> dict[str, np.ndarray]:
-        found = list(_members_of(archive))
-        names = "\0".join(name for name, _ in found).encode("utf-8", "surrogateescape")
+        members = list(_members_of(archive))
+        names = "\0".join(name for name, _ in members).encode("utf-8", "surrogateescape")
         return {
             "names": np.frombuffer(names, np.uint8),
-            "texts": np.frombuffer(b"".join(text for _, text in found), np.uint8),
-            "ends": np.cumsum([len(text) for _, text in found], dtype=np.int64),
+            "texts": np.frombuffer(b"".join(text for _, text in members), np.uint8),
+            "ends": np.cumsum([len(text) for _, text in members], dtype=np.int64),
         }
 
     with archive.open("rb") as file:
@@ -152,17 +152,17 @@ def _cached_members(archive: Path) -> list[tuple[str, bytes]]:
 
 def _from_layout(files: Iterable[tuple[str, bytes]], path: Path) -> Reviews:
     """Reviews by the folders they lie in, in the order of their names wherever they were found."""
-    found: dict[tuple[str, str], dict[str, bytes]] = {}
+    folders: dict[tuple[str, str], dict[str, bytes]] = {}
     for name, content in files:
         if match := MEMBER.search(name):
-            found.setdefault((match[1], match[2]), {})[match[3]] = content
-    if not any(part == "train" and kind in CLASSES for part, kind in found):
+            folders.setdefault((match[1], match[2]), {})[match[3]] = content
+    if not any(part == "train" and kind in CLASSES for part, kind in folders):
         raise InputError(f"{path} has no reviews in the layout {LAYOUT}; give one that has, or a .csv or .tsv file")
-    if not any(part == "test" and kind in CLASSES for part, kind in found):
+    if not any(part == "test" and kind in CLASSES for part, kind in folders):
         raise InputError(f"{path} has reviews to train on and none in test/pos and test/neg; the layout is {LAYOUT}")
 
     def texts(part: str, kind: str) -> list[bytes]:
-        return [content for _, content in sorted(found.get((part, kind), {}).items())]
+        return [content for _, content in sorted(folders.get((part, kind), {}).items())]
 
     train, test = (
         [(text, name) for kind, name in CLASSES.items() for text in texts(part, kind)] for part in ("train", "test")

@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.image import imread
 
-from apps.sentiment_analysis import evaluation
-from apps.sentiment_analysis.evaluation import compare, confusion, mcnemar, measure, mistakes
+from apps.sentiment_analysis import metrics
+from apps.sentiment_analysis.evaluate import compare, mistakes
+from apps.sentiment_analysis.metrics import confusion, mcnemar, measure
 from apps.sentiment_analysis.plots import accuracy_by_length_plot, confusion_plot, reliability_plot, word_counts
 from recur.metrics.calibration import with_temperature
 
@@ -197,4 +198,4 @@ def test_few_or_equal_lengths_are_drawn_too(tmp_path, words):
 
 
 def test_the_example_holds():
-    assert doctest.testmod(evaluation).failed == 0
+    assert doctest.testmod(metrics).failed == 0

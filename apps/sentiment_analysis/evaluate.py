@@ -1,18 +1,72 @@
 """How well reviews are classified, how far the probabilities can be trusted, and if a linear model does as well."""
 
 import dataclasses
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import scipy.stats
-import sklearn.metrics
+import tensorflow as tf
+import tqdm
 
-from apps.sentiment_analysis.baselines import readable
-from recur.metrics.calibration import checked, expected_calibration_error, fit_temperature, with_temperature
+from apps.sentiment_analysis import plots
+from apps.sentiment_analysis.assets import SentimentAssets, encode_all
+from apps.sentiment_analysis.baselines import BASELINES, calibrated, readable
+from apps.sentiment_analysis.batches import by_length, read_part, rows_of
+from apps.sentiment_analysis.config import SentimentConfig
+from apps.sentiment_analysis.data import Corpus
+from apps.sentiment_analysis.metrics import confusion, mcnemar, measure
+from recur.errors import InputError
+from recur.metrics.calibration import checked, fit_temperature, with_temperature
 from recur.metrics.intervals import wilson_interval
+from recur.training.runs import Run
+from recur.training.task import Evaluation, Trained
 
 MISTAKES, SHOWN = 20, 200
+
+
+def evaluate(trained: Trained[SentimentConfig, SentimentAssets], corpus: Corpus, run: Run) -> Evaluation:
+    """Measures the model and its baselines on the test part, and draws the pictures.
+
+    Raises:
+        InputError: The classes are not those of the run.
+    """
+    labels = trained.assets.labels
+    if tuple(corpus.labels) != tuple(labels):
+        raise InputError(
+            f"{corpus.source} has the classes {', '.join(corpus.labels)} and the run knows {', '.join(labels)}; "
+            f"evaluate it on data with the same classes"
+        )
+    validation, test = corpus.validation, corpus.test
+    of_validation, of_test = logits(trained, validation.texts), logits(trained, test.texts)
+    baselines = {}
+    for name, fit in tqdm.tqdm(BASELINES.items(), "baselines", file=sys.stderr, leave=False, disable=None):
+        fitted = fit(corpus.train.texts, corpus.train.labels, classes=len(labels))
+        baselines[name] = calibrated(fitted, validation.texts, validation.labels).probabilities(test.texts)
+    result = compare(labels, of_validation, validation.labels, of_test, test.texts, test.labels, baselines)
+    compared = {"this model": result.probabilities}
+    if result.best_baseline:
+        compared[result.best_baseline] = baselines[result.best_baseline]
+    right = {name: probabilities.argmax(axis=1) == test.labels for name, probabilities in compared.items()}
+    unscaled = with_temperature(of_test, 1.0)
+    plots.reliability_plot(unscaled, result.probabilities, test.labels, run.plots / "reliability.png")
+    plots.confusion_plot(result.details["confusion"], labels, run.plots / "confusion.png")
+    plots.accuracy_by_length_plot(plots.word_counts(test.texts), right, run.plots / "accuracy_by_length.png")
+    return Evaluation("test", len(test.texts), result.metrics, result.baselines, result.details)
+
+
+def logits(trained: Trained[SentimentConfig, SentimentAssets], texts: Sequence[bytes]) -> np.ndarray:
+    """Logits before the temperature: float32 [texts, classes], a row the same whatever is beside it."""
+    reviews = read_part(encode_all(texts, trained.assets.vocabulary), trained.config)
+    call = tf.function(
+        lambda ids: trained.model(ids, training=False), input_signature=[tf.TensorSpec([None, None], tf.int32)]
+    )
+    result = np.empty((len(reviews), len(trained.assets.labels)), np.float32)
+    with tqdm.tqdm(total=len(reviews), desc="reading", unit="review", delay=2, leave=False, disable=None) as bar:
+        for rows in by_length(reviews):
+            result[rows] = call(rows_of(reviews, rows)).numpy()
+            bar.update(len(rows))
+    return result
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,44 +83,6 @@ class Comparison:
     """Of the model, after scaling: float64 [n, classes]."""
     best_baseline: str | None
     """The one with the highest accuracy."""
-
-
-def measure(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, float]:
-    """Metrics of a classifier, all finite.
-
-    Args:
-        probabilities: float [n, classes], whose rows add up to one.
-        labels: int [n].
-
-    Returns:
-        `accuracy`; `ece`, the expected calibration error in 15 bins of equal width; `log_loss` in nats, where a
-        probability of 0 counts as 2.2e-16; `auc`, the area under the ROC curve, with more than two classes the mean of
-        each against the rest, left out where the labels show a single class; `f1`, of the positive class, with more
-        than two the mean over the classes that are said or meant.
-
-    Raises:
-        ValueError: The shapes do not fit, there is no row, a number is not finite, a label is not a class, or a row
-            does not add up to one.
-    """
-    probabilities, labels = checked(probabilities, labels)
-    classes = np.arange(probabilities.shape[1])
-    sums = probabilities.sum(axis=1, keepdims=True)
-    if not np.allclose(sums, 1.0, atol=1e-3):
-        raise ValueError("the probabilities of a row must add up to one")
-    probabilities = probabilities / sums  # float32 misses one by more than scikit-learn likes
-    predicted = probabilities.argmax(axis=1)
-    average = {"average": "binary", "pos_label": 1} if len(classes) == 2 else {"average": "macro"}
-    found = {
-        "accuracy": sklearn.metrics.accuracy_score(labels, predicted),
-        "ece": expected_calibration_error(probabilities, labels),
-        "log_loss": sklearn.metrics.log_loss(labels, probabilities, labels=classes),
-        "f1": sklearn.metrics.f1_score(labels, predicted, zero_division=0.0, **average),
-    }
-    ranked = classes[1:] if len(classes) == 2 else np.unique(labels)
-    if len(np.unique(labels)) > 1:
-        areas = [sklearn.metrics.roc_auc_score(labels == each, probabilities[:, each]) for each in ranked]
-        found["auc"] = np.mean(areas)
-    return {name: float(value) for name, value in found.items()}
 
 
 def compare(
@@ -104,7 +120,7 @@ def compare(
     unscaled = measure(with_temperature(test_logits, 1.0), test_labels)
     probabilities = with_temperature(test_logits, temperature)
     right = probabilities.argmax(axis=1) == test_labels
-    measured = {name: measure(each, test_labels) for name, each in baselines.items()}
+    measured = {name: measure(theirs, test_labels) for name, theirs in baselines.items()}
     best = max(measured, key=lambda name: measured[name]["accuracy"], default=None)
     details = {
         "labels": list(corpus_labels),
@@ -119,37 +135,6 @@ def compare(
         test = mcnemar(right, np.asarray(baselines[best]).argmax(axis=1) == test_labels)
         details["mcnemar"] = {"baseline": best, **test}
     return Comparison(measure(probabilities, test_labels), measured, details, probabilities, best)
-
-
-def confusion(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """How often each class (row) was taken for each class (column): int [classes, classes]."""
-    classes = np.arange(probabilities.shape[1])
-    return sklearn.metrics.confusion_matrix(labels, probabilities.argmax(axis=1), labels=classes)
-
-
-def mcnemar(model: np.ndarray, baseline: np.ndarray) -> dict[str, float]:
-    """Exact test of whether two classifiers differ, on the reviews of which one is right and the other wrong.
-
-    Args:
-        model: bool [n], where the model is right.
-        baseline: bool [n], where the baseline is.
-
-    Returns:
-        `model_only` and `baseline_only`, how many the one alone has right, and `p_value`: how probable a difference at
-        least as large is if both are as good.
-
-    Source:
-        McNemar, Q. (1947), "Note on the sampling error of the difference between correlated proportions or
-        percentages", Psychometrika 12; in its exact, binomial form.
-
-    Example:
-        >>> mcnemar(np.array([True] * 5 + [False]), np.array([False] * 5 + [True]))
-        {'model_only': 5, 'baseline_only': 1, 'p_value': 0.21875}
-    """
-    model_only, baseline_only = int((model & ~baseline).sum()), int((baseline & ~model).sum())
-    differing = model_only + baseline_only
-    p_value = scipy.stats.binomtest(model_only, differing).pvalue if differing else 1.0
-    return {"model_only": model_only, "baseline_only": baseline_only, "p_value": float(p_value)}
 
 
 def mistakes(
