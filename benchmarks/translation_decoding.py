@@ -52,7 +52,7 @@ class SearchFromPython:
 
     def __init__(self, translator: Translator):
         self.translator, self.width = translator, translator._beam_width
-        (self.model,) = translator._models()
+        self.model = translator.model
         self._step = tf.function(self._advance, reduce_retracing=True)
         self._begin = tf.function(self._repeated, reduce_retracing=True)
 
@@ -72,8 +72,9 @@ class SearchFromPython:
         source = tf.ragged.constant([row.tolist() for row in ids], dtype=tf.int32).to_tensor(PADDING)
         limits = longest_translation(tf.constant([len(row) for row in ids])).numpy()
         states, memory = self._begin(source)
-        found = self._search(states, memory, limits)
-        return [text.decode() for text in self.translator._subwords.decode(tf.ragged.constant(found, tf.int32)).numpy()]
+        symbols = self._search(states, memory, limits)
+        decoded = self.translator._subwords.decode(tf.ragged.constant(symbols, tf.int32))
+        return [text.decode() for text in decoded.numpy()]
 
     def _search(self, states: list, memory: tuple, limits: np.ndarray) -> list[list[int]]:
         batch, width = len(limits), self.width
@@ -116,7 +117,7 @@ def measure(
 ) -> tuple[dict[str, float], dict[str, list[str]]]:
     """Median sentences a second of each way, and its translations."""
     parts = [texts[begin : begin + batch] for begin in range(0, len(texts), batch)]
-    found = {name: [one for part in parts for one in translate(part)] for name, translate in ways.items()}
+    translations = {name: [one for part in parts for one in translate(part)] for name, translate in ways.items()}
     rates: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(rounds):
         for name, translate in ways.items():
@@ -124,7 +125,7 @@ def measure(
             for part in parts:
                 translate(part)
             rates[name].append(len(texts) / (time.perf_counter() - begin))
-    return {name: statistics.median(values) for name, values in rates.items()}, found
+    return {name: statistics.median(values) for name, values in rates.items()}, translations
 
 
 def main() -> None:
@@ -132,7 +133,7 @@ def main() -> None:
     arguments = tyro.cli(Arguments)
     run = open_run(APPLICATION.name, arguments.run)
     trained = loading.load(APPLICATION, run)
-    translator = APPLICATION.serving_module(trained)
+    translator = APPLICATION.task.serving_module(trained)
     corpus = loading.read_again(APPLICATION, run, trained.config)
     if trained.config.coverage_penalty:
         raise SystemExit("error: the loop in Python has no coverage penalty; take a run without")
@@ -145,8 +146,8 @@ def main() -> None:
     ways = {"in graph": in_graph, "from Python": SearchFromPython(translator).translate}
     results = {}
     for batch in (1, 32):
-        rates, found = measure(ways, texts, batch, arguments.rounds)
-        same = sum(one == other for one, other in zip(*found.values(), strict=True))
+        rates, translations = measure(ways, texts, batch, arguments.rounds)
+        same = sum(one == other for one, other in zip(*translations.values(), strict=True))
         results[f"batch {batch}"] = {
             "sentences_per_second": {name: round(rate, 1) for name, rate in rates.items()},
             "in_graph_over_from_python": round(rates["in graph"] / rates["from Python"], 2),

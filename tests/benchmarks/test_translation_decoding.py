@@ -3,8 +3,8 @@
 import pytest
 import tensorflow as tf
 
-from apps.translation.application import APPLICATION, TranslationConfig
-from apps.translation.assets import TranslationAssets
+from apps.translation.application import APPLICATION
+from apps.translation.config import TranslationConfig
 from benchmarks.translation_decoding import SearchFromPython, measure
 from recur.text.subwords import SubwordTokenizer
 from recur.text.words import UNKNOWN
@@ -16,11 +16,11 @@ TEXTS = [f"the {colour} {thing} sings" for colour in ("red", "old") for thing in
 
 
 def test_both_ways_give_the_same_translations():
-    assets = TranslationAssets(SubwordTokenizer.fit(TEXTS * 3, 60))
+    subwords = SubwordTokenizer.fit(TEXTS * 3, 60)
     config = TranslationConfig(units=16, embedding_units=16, beam_width=4)
-    model = APPLICATION.build(config, assets)
-    model.softmax_bias.assign([-100.0 * (symbol == UNKNOWN) for symbol in range(len(assets.subwords))])
-    translator = APPLICATION.serving_module(Trained(config, assets, model))
+    model = APPLICATION.task.build(config, subwords)
+    model.softmax_bias.assign([-100.0 * (symbol == UNKNOWN) for symbol in range(len(subwords))])
+    translator = APPLICATION.task.serving_module(Trained(config, subwords, model))
     texts = [text.encode() for text in TEXTS]
     ways = {
         "in graph": lambda part: [
@@ -28,7 +28,7 @@ def test_both_ways_give_the_same_translations():
         ],
         "from Python": SearchFromPython(translator).translate,
     }
-    rates, found = measure(ways, texts, batch=3, rounds=1)
-    assert found["in graph"] == found["from Python"]
-    assert any(found["in graph"])
+    rates, translations = measure(ways, texts, batch=3, rounds=1)
+    assert translations["in graph"] == translations["from Python"]
+    assert any(translations["in graph"])
     assert min(rates.values()) > 0

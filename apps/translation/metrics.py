@@ -1,28 +1,72 @@
-"""How close translations are to the reference, overall and by length, and which are the worst."""
+"""How close translations are to the reference: BLEU and chrF, overall, by length, and with their interval.
 
-import dataclasses
+Words and punctuation marks are those of Moses, by sacremoses: what the published tables of Multi30k count, and what the
+dictionary aligns. A language is its two-letter code. To one that Moses does not know apply, as in its own scripts, the
+English abbreviations before a full stop; an apostrophe is then a word of its own. Scripts without blanks are not
+parted.
+"""
+
+import functools
 import json
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from sacrebleu.metrics import BLEU, CHRF
-
-from apps.translation import moses
+from sacremoses import MosesDetokenizer, MosesPunctNormalizer, MosesTokenizer
 
 EDGES = (5, 10, 15, 20, 25, 30, 40, 50)
-EXAMPLES, SHOWN, RESAMPLES = 20, 400, 1000
+RESAMPLES = 1000
 
 
-@dataclasses.dataclass(frozen=True)
-class Example:
-    """A sentence, what it should be and what it became, the first 400 characters of each."""
+def moses_words(sentence: str, language: str) -> list[str]:
+    """The words and punctuation marks of a sentence.
 
-    source: str
-    reference: str
-    hypothesis: str
-    chrf: float
-    """Of this sentence alone."""
+    Example:
+        >>> moses_words("Ein Hund, z.B. ein Dackel, läuft.", "de")
+        ['Ein', 'Hund', ',', 'z.B.', 'ein', 'Dackel', ',', 'läuft', '.']
+    """
+    return _tokenizer(language).tokenize(sentence, escape=False)
+
+
+def moses_sentence(words: Sequence[str], language: str) -> str:
+    """Joins words and punctuation marks to a sentence as one writes it.
+
+    Example:
+        >>> moses_sentence(["Un", "chien", ",", "dit", "l'", "homme", "."], "fr")
+        "Un chien, dit l'homme."
+    """
+    return _detokenizer(language).detokenize(words, unescape=False)
+
+
+def moses_lowered(sentences: Sequence[str], language: str) -> list[str]:
+    """Sentences as the tables of Multi30k count them: in lower case, punctuation normalised, words parted by blanks.
+
+    Source:
+        `scripts/task1-tokenize.sh` of github.com/multi30k/dataset: lowercase.perl, normalize-punctuation.perl and
+        tokenizer.perl, in this order. Its XML escapes are left out; they change no count.
+
+    Example:
+        >>> moses_lowered(["Der Mann sagt: „Los!“"], "de")
+        ['der mann sagt : " los ! "']
+    """
+    normalizer = _normalizer(language)
+    return [" ".join(moses_words(normalizer.normalize(text.lower()), language)) for text in sentences]
+
+
+@functools.cache
+def _tokenizer(language: str) -> MosesTokenizer:
+    return MosesTokenizer(language)
+
+
+@functools.cache
+def _detokenizer(language: str) -> MosesDetokenizer:
+    return MosesDetokenizer(language)
+
+
+@functools.cache
+def _normalizer(language: str) -> MosesPunctNormalizer:
+    return MosesPunctNormalizer(language, perl_parity=True)
 
 
 def scores(hypotheses: Sequence[str], references: Sequence[str], target_language: str) -> dict[str, float]:
@@ -31,7 +75,7 @@ def scores(hypotheses: Sequence[str], references: Sequence[str], target_language
     Args:
         hypotheses: The translations, detokenised and cased.
         references: One each.
-        target_language: Two-letter code, for the tokeniser of `bleu_lower_tok`; `moses` says what becomes of others.
+        target_language: Two-letter code, for the tokeniser of `bleu_lower_tok`; the module says what becomes of others.
 
     Returns:
         `bleu`, sacreBLEU's, cased, on the tokens of mteval-v13a, which leaves scripts without blanks unparted: there
@@ -45,15 +89,15 @@ def scores(hypotheses: Sequence[str], references: Sequence[str], target_language
         Post, M. (2018), "A Call for Clarity in Reporting BLEU Scores", WMT; Popović, M. (2016), "chrF deconstructed:
         beta parameters and n-gram weights", WMT.
     """
-    _check(hypotheses, references)
-    tokens = [moses.lowered(sentences, target_language) for sentences in (hypotheses, references)]
-    found = {
+    check_aligned(hypotheses, references)
+    tokens = [moses_lowered(sentences, target_language) for sentences in (hypotheses, references)]
+    measured = {
         "bleu": _bleu().corpus_score(hypotheses, [references]).score,
         "chrf": CHRF().corpus_score(hypotheses, [references]).score,
         "bleu_lower_tok": _bleu_lower_tok().corpus_score(tokens[0], [tokens[1]]).score,
     }
     # A perfect score can come out as 100.00000000000004.
-    return {name: min(100.0, float(value)) for name, value in found.items()}
+    return {name: min(100.0, float(value)) for name, value in measured.items()}
 
 
 def signatures(target_language: str) -> dict[str, str]:
@@ -64,10 +108,10 @@ def signatures(target_language: str) -> dict[str, str]:
         'nrefs:1|case:mixed|eff:no|tok:13a|smooth:exp'
     """
     one = [["any"]]  # a signature counts the references that the metric has seen
-    found = {"bleu": _bleu(references=one), "chrf": CHRF(references=one), "bleu_lower_tok": _bleu_lower_tok(one)}
-    found = {name: str(metric.get_signature()) for name, metric in found.items()}
+    metrics = {"bleu": _bleu(references=one), "chrf": CHRF(references=one), "bleu_lower_tok": _bleu_lower_tok(one)}
+    texts = {name: str(metric.get_signature()) for name, metric in metrics.items()}
     before = f"lowercase, normalize-punctuation and tokenizer -l {target_language} of Moses by sacremoses, then "
-    return found | {"bleu_lower_tok": before + found["bleu_lower_tok"]}
+    return texts | {"bleu_lower_tok": before + texts["bleu_lower_tok"]}
 
 
 def interval(hypotheses: Sequence[str], references: Sequence[str]) -> dict[str, Any]:
@@ -82,13 +126,13 @@ def interval(hypotheses: Sequence[str], references: Sequence[str]) -> dict[str, 
     Source:
         Koehn, P. (2004), "Statistical Significance Tests for Machine Translation Evaluation", EMNLP.
     """
-    _check(hypotheses, references)
+    check_aligned(hypotheses, references)
     metric = _bleu()
     score = metric.corpus_score(hypotheses, [references], n_bootstrap=RESAMPLES)
     signature = str(metric.get_signature())
-    found = json.loads(score.format(width=6, signature=signature, is_json=True))
+    resampled = json.loads(score.format(width=6, signature=signature, is_json=True))
     # Where every resample scores 0, sacreBLEU says nothing.
-    mean, half = found.get("confidence_mean", 0.0), found.get("confidence_var", 0.0)
+    mean, half = resampled.get("confidence_mean", 0.0), resampled.get("confidence_var", 0.0)
     return {"low": mean - half, "high": mean + half, "mean": mean, "signature": signature}
 
 
@@ -104,52 +148,15 @@ def by_length(
     Raises:
         ValueError: There is no sentence, or the three do not fit.
     """
-    _check(sources, hypotheses, references)
+    check_aligned(sources, hypotheses, references)
     group_of = np.searchsorted(EDGES, [len(source.split()) for source in sources], side="left")
     names = [f"{low + 1}–{high}" for low, high in zip((0, *EDGES), EDGES, strict=False)] + [f"over {EDGES[-1]}"]
-    found = []
+    groups = []
     for group in np.unique(group_of):
         rows = np.flatnonzero(group_of == group)
         score = _bleu().corpus_score([hypotheses[row] for row in rows], [[references[row] for row in rows]]).score
-        found.append({"words": names[group], "sentences": len(rows), "bleu": min(100.0, float(score))})
-    return found
-
-
-def examples(
-    sources: Sequence[str], hypotheses: Sequence[str], references: Sequence[str], seed: int = 0
-) -> dict[str, list[dict[str, Any]]]:
-    """Translations to look at: `worst`, the twenty of the lowest chrF, worst first, and `random`, twenty by chance.
-
-    Args:
-        sources: The sentences.
-        hypotheses: Their translations.
-        references: What they should be.
-        seed: Of the choice, which is the same for whatever hypotheses.
-
-    Returns:
-        Fields of `Example`.
-
-    Raises:
-        ValueError: There is no sentence, or the three do not fit.
-    """
-    _check(sources, hypotheses, references)
-    metric = CHRF()
-    chrf = [
-        metric.sentence_score(each, [reference]).score for each, reference in zip(hypotheses, references, strict=True)
-    ]
-    chosen = {
-        "worst": np.argsort(chrf, kind="stable")[:EXAMPLES],
-        "random": np.sort(np.random.default_rng(seed).permutation(len(chrf))[:EXAMPLES]),
-    }
-    return {
-        name: [
-            dataclasses.asdict(
-                Example(*(_shortened(part[row]) for part in (sources, references, hypotheses)), round(chrf[row], 2))
-            )
-            for row in rows
-        ]
-        for name, rows in chosen.items()
-    }
+        groups.append({"words": names[group], "sentences": len(rows), "bleu": min(100.0, float(score))})
+    return groups
 
 
 def _bleu(references: Sequence[Sequence[str]] | None = None) -> BLEU:
@@ -161,11 +168,12 @@ def _bleu_lower_tok(references: Sequence[Sequence[str]] | None = None) -> BLEU:
     return BLEU(tokenize="none", lowercase=True, smooth_method="none", force=True, references=references)
 
 
-def _check(first: Sequence[str], *others: Sequence[str]) -> None:
-    if not len(first) or any(len(each) != len(first) for each in others):
-        counts = ", ".join(str(len(each)) for each in (first, *others))
+def check_aligned(first: Sequence[str], *others: Sequence[str]) -> None:
+    """Refuses what does not go together.
+
+    Raises:
+        ValueError: There is no sentence, or there are not as many on every side.
+    """
+    if not len(first) or any(len(other) != len(first) for other in others):
+        counts = ", ".join(str(len(side)) for side in (first, *others))
         raise ValueError(f"need sentences, as many on every side, got {counts}")
-
-
-def _shortened(text: str) -> str:
-    return text if len(text) <= SHOWN else text[: SHOWN - 1] + "…"

