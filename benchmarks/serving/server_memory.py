@@ -1,6 +1,6 @@
 """Memory of a server over many requests.
 
-    python -m benchmarks.serving_memory [NAME …] [--models saved_models] [--requests 100000]
+    python -m benchmarks.serving.server_memory [NAME …] [--models saved_models] [--requests 100000]
 
 Starts `python -m apps serve` for all applications that are exported, and asks each that is named, by REST and by gRPC
 in turn, from 64 clients with one row a request. A tenth of the requests comes first, after which pools and caches
@@ -17,7 +17,7 @@ import psutil
 import tqdm
 import tyro
 
-from benchmarks.serving_load import loop, started
+from benchmarks.serving.closed_loop import in_own_process, started
 from recur.serving.versions import served_models
 
 CLIENTS = 64
@@ -47,13 +47,13 @@ def main(arguments: Arguments) -> None:
             answered, total, first = 0, arguments.requests + arguments.requests // 10, None
             with tqdm.tqdm(total=total, unit="request", desc=name, file=sys.stderr, disable=None) as bar:
                 for protocol in itertools.cycle(urls):
-                    found = loop(name, urls[protocol], CLIENTS, 1, TURN_SECONDS)
-                    answered += found["requests"] - found["failed"]
-                    bar.update(found["requests"])
+                    turn = in_own_process(name, urls[protocol], CLIENTS, 1, TURN_SECONDS)
+                    answered += turn["requests"] - turn["failed"]
+                    bar.update(turn["requests"])
                     memory = psutil.Process(process).memory_info().rss / 1e6
                     if answered >= arguments.requests // 10:
                         first = memory if first is None else first
-                        line = f"{answered:>9,} answered, {found['failed']} failed, {memory:,.0f} MB"
+                        line = f"{answered:>9,} answered, {turn['failed']} failed, {memory:,.0f} MB"
                         print(f"{name} {line}, {memory - first:+.0f}", flush=True)
                     if answered >= total:
                         break

@@ -57,30 +57,30 @@ def competitors(case: Case) -> tuple[dict[str, Pair], dict[str, str]]:
     generator = np.random.default_rng(0)
     x = generator.normal(size=(case.batch, case.length, case.units)).astype("float32")
     y = generator.normal(size=(case.batch, case.length, OUTPUTS)).astype("float32")
-    found = {
+    pairs = {
         "ours": _keras(case, getattr(recurrent, case.layer), x, y),
         "ours, jit_compile": _keras(case, getattr(recurrent, case.layer), x, y, jit_compile=True),
         "Keras": _keras(case, getattr(keras.layers, case.layer), x, y),
         "Keras, jit_compile": _keras(case, getattr(keras.layers, case.layer), x, y, jit_compile=True),
     }
     if case.layer == "LSTM" and not (case.masked or case.bidirectional):
-        found["BlockLSTMV2"] = _keras(case, BlockLSTM, x, y)
+        pairs["BlockLSTMV2"] = _keras(case, BlockLSTM, x, y)
     try:
         import torch
     except ImportError as error:
-        return found, {"PyTorch": f"{error}; pip install -r requirements-bench.txt"}
-    return found | {"PyTorch": _pytorch(torch, case, x, y)}, {}
+        return pairs, {"PyTorch": f"{error}; pip install -r requirements-bench.txt"}
+    return pairs | {"PyTorch": _pytorch(torch, case, x, y)}, {}
 
 
 def versions() -> dict[str, str]:
     """Returns the versions of the competitors that are installed."""
-    found = {}
+    installed = {}
     for name in ("tensorflow", "keras", "torch"):
         try:
-            found[name] = importlib.metadata.version(name)
+            installed[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             continue
-    return found
+    return installed
 
 
 def _keras(case: Case, layer: type, x: np.ndarray, y: np.ndarray, jit_compile: bool | None = None) -> Pair:

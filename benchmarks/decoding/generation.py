@@ -1,6 +1,6 @@
 """Characters a second of text generation: the loop in graph, beside the same model driven from Python.
 
-    python -m benchmarks.generation RUN [--json]
+    python -m benchmarks.decoding.generation RUN [--json]
 
 Three ways, in turn within one process, medians of several rounds:
 * in graph: the exported signature `sample`, one call for a whole text;
@@ -23,7 +23,7 @@ import tyro
 
 from apps.text_generation.application import APPLICATION
 from apps.text_generation.config import SamplingOptions
-from apps.text_generation.requests import sample_request
+from apps.text_generation.requests import parse
 from recur.decoding.samplers import sample
 from recur.training import loading
 from recur.training.runs import open_run
@@ -47,7 +47,7 @@ class Arguments:
 
 def ways(module: tf.Module, model: tf.Module, batch: int, length: int) -> dict[str, Callable[[], float]]:
     """Functions that generate and return how many characters they generated."""
-    request = sample_request([PROMPT] * batch, SamplingOptions(length=length))
+    request = parse([PROMPT] * batch, SamplingOptions(length=length), {}).arrays
     tensors = {name: tf.constant(value) for name, value in request.items()}
     settings = [tensors[name] for name in ("temperature", "top_k", "top_p")]
     noise = tf.random.stateless_uniform([length, batch], [0, 0])
@@ -64,11 +64,11 @@ def ways(module: tf.Module, model: tf.Module, batch: int, length: int) -> dict[s
 
     def driven(step: Callable, steps: int) -> float:
         _, logits, states = module._begin_traced(tensors["prompt"])
-        found = []
+        written = []
         for t in range(steps):
             symbols, logits, states = step(logits, states, noise[t])
-            found.append(symbols)
-        np.stack([symbols.numpy() for symbols in found])
+            written.append(symbols)
+        np.stack([symbols.numpy() for symbols in written])
         return batch * steps
 
     def eager_step(logits: tf.Tensor, states: list[tf.Tensor], noise: tf.Tensor) -> tuple:
@@ -103,18 +103,18 @@ def main() -> None:
     run = open_run(APPLICATION.name, arguments.run)
     trained = loading.load(APPLICATION, run)
     module = APPLICATION.task.serving_module(trained)
-    found = {}
+    results = {}
     for batch in (1, 64):
         rates = measure(module, trained.model, batch, arguments.length, arguments.rounds)
-        found[f"batch {batch}"] = {
+        results[f"batch {batch}"] = {
             "characters_per_second": {name: round(rate) for name, rate in rates.items()},
             "in_graph_over_compiled_step": round(rates["in graph"] / rates["compiled step"], 2),
             "in_graph_over_eager": round(rates["in graph"] / rates["eager"], 2),
         }
     if arguments.json:
-        print(json.dumps({"run": run.label, "length": arguments.length} | found))
+        print(json.dumps({"run": run.label, "length": arguments.length} | results))
         return
-    for batch, values in found.items():
+    for batch, values in results.items():
         rates = "  ".join(f"{name} {rate:,}" for name, rate in values["characters_per_second"].items())
         print(f"{batch}: characters a second: {rates}")
         print(

@@ -6,8 +6,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmarks.memory_digits import Digits, PermutedDigits
-from benchmarks.memory_tasks import Adding, Copying
+from benchmarks.memory.tasks import Adding, Copying, Digits, PermutedDigits
 
 
 def drawn(task, size, *seed):

@@ -1,6 +1,6 @@
 """How many planted faults the tests notice: a seeded sample of mutants, each against the tests of its own module.
 
-    python -m benchmarks.mutants [--checkout DIR …] [--per-module 6] [--seed 0] [--json FILE]
+    python -m benchmarks.suite.mutants [--checkout DIR …] [--per-module 6] [--seed 0] [--json FILE]
 
 A mutant is one small change of a module (cosmic-ray makes them: an operator, a comparison, a number, a branch, a
 decorator). A line gives at most one; those that only change an annotation do not count. With several checkouts all are
@@ -205,7 +205,7 @@ def try_all(checkout: Path, mutants: list[Mutant], processes: int) -> dict[int, 
     parts = [[job for job in jobs if modules.index(job["module"]) % processes == part] for part in range(processes)]
     workers = []
     for part in parts:
-        command = [sys.executable, "-B", "-m", "benchmarks.mutants", "--worker", str(checkout)]
+        command = [sys.executable, "-B", "-m", "benchmarks.suite.mutants", "--worker", str(checkout)]
         worker = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         assert worker.stdin is not None
         worker.stdin.write(json.dumps(part))

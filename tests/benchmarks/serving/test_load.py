@@ -5,8 +5,8 @@ import time
 
 import pytest
 
-from benchmarks.closed_loop import closed_loop, percentiles, typical_request
-from benchmarks.serving_load import Arguments, limits, measure, table, wait_available, with_shares
+from benchmarks.serving.closed_loop import closed_loop, percentiles, typical_request, wait_available
+from benchmarks.serving.load import Arguments, limits, measure, table, with_shares
 from tests.shared.recur.serving.tiny_server import TinyServer
 
 pytestmark = pytest.mark.slow
@@ -27,14 +27,16 @@ def test_a_closed_loop_counts_answers_and_failures():
         if mine % 5 == 0:
             raise ValueError("refused")
 
-    found = closed_loop(ask, 4, 0.3)
-    assert found["requests"] == count[0]
-    assert found["failed"] == count[0] // 5
-    assert found["first_failure"] == "refused"
+    answered = closed_loop(ask, 4, 0.3)
+    assert answered["requests"] == count[0]
+    assert answered["failed"] == count[0] // 5
+    assert answered["first_failure"] == "refused"
     assert at_once[1] == 4
-    assert 0.3 <= found["seconds"] < 1
-    assert found["requests_per_second"] == pytest.approx((found["requests"] - found["failed"]) / found["seconds"])
-    assert 10 <= found["p50_ms"] <= found["p95_ms"] <= found["p99_ms"]
+    assert 0.3 <= answered["seconds"] < 1
+    assert answered["requests_per_second"] == pytest.approx(
+        (answered["requests"] - answered["failed"]) / answered["seconds"]
+    )
+    assert 10 <= answered["p50_ms"] <= answered["p95_ms"] <= answered["p99_ms"]
 
 
 def test_percentiles_are_milliseconds():
@@ -54,12 +56,12 @@ def test_a_server_is_measured_beside_the_model_in_process(tiny_models):
     assert signature == "sample"
     assert inputs["prompt"][0] == inputs["prompt"][3] != inputs["prompt"][1]
     with TinyServer(tiny_models / "text_generation" / "1", "text_generation") as server:
-        found = list(limits(arguments, ["text_generation"]))
-        found += measure(arguments, ["text_generation"], {"gRPC": server.grpc}, None)
-    assert [each["where"] for each in found] == ["in process"] * 2 + ["gRPC"] * 2
-    assert all(each["requests"] > 0 and each["failed"] == 0 for each in found)
-    assert ["first_ms" in each for each in found[2:]] == [True, False]
-    rows = with_shares(found)
+        measured = list(limits(arguments, ["text_generation"]))
+        measured += measure(arguments, ["text_generation"], {"gRPC": server.grpc}, None)
+    assert [row["where"] for row in measured] == ["in process"] * 2 + ["gRPC"] * 2
+    assert all(row["requests"] > 0 and row["failed"] == 0 for row in measured)
+    assert ["first_ms" in row for row in measured[2:]] == [True, False]
+    rows = with_shares(measured)
     assert [row["share"] for row in rows[:2]] == [1, 1]
     assert all(row["share"] > 0 for row in rows[2:])
     shown = table({"seconds": 0.2, "cores": 2, "machine": "x", "given": {}, "rows": rows})

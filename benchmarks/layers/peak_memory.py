@@ -1,6 +1,6 @@
 """Measures the peak memory of a training step of the recurrent layers beside Keras's. Linux only.
 
-    python -m benchmarks.recurrent_memory [--batch 32] [--length 500] [--units 256]
+    python -m benchmarks.layers.peak_memory [--batch 32] [--length 500] [--units 256]
 
 Each measurement is a process of its own: resident memory above what it was before the first step of that size, once as
 TensorFlow allocates by default (from a pool, which also counts what the pool wastes) and once with every large block
@@ -34,16 +34,16 @@ def main(batch: int = 32, length: int = 500, units: int = 256, turns: int = 3, m
     print(f"| batch {batch}, length {length}, units {units}; MB | " + " | ".join(WAYS) + " |\n|---|---|---|")
     for layer in ("LSTM", "GRU"):
         for name, module in (("ours", "recur.layers.recurrent"), ("Keras", "keras.layers")):
-            found = []
+            peaks = []
             for environment in WAYS.values():
                 sizes = [_in_process(f"{module}.{layer}", batch, length, units, environment) for _ in range(turns)]
-                found.append(f"{sorted(sizes)[turns // 2]:.0f}")
-            print(f"| {layer}, {name} | {' | '.join(found)} |", flush=True)
+                peaks.append(f"{sorted(sizes)[turns // 2]:.0f}")
+            print(f"| {layer}, {name} | {' | '.join(peaks)} |", flush=True)
 
 
 def _in_process(layer: str, batch: int, length: int, units: int, environment: dict[str, str]) -> float:
     sizes = ["--batch", str(batch), "--length", str(length), "--units", str(units)]
-    command = [sys.executable, "-m", "benchmarks.recurrent_memory", "--measure", layer, *sizes]
+    command = [sys.executable, "-m", "benchmarks.layers.peak_memory", "--measure", layer, *sizes]
     environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"} | environment
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     return float(done.stdout.split()[-1])

@@ -5,7 +5,7 @@ import tensorflow as tf
 
 from apps.translation.application import APPLICATION
 from apps.translation.config import TranslationConfig
-from benchmarks.translation_decoding import SearchFromPython, measure
+from benchmarks.decoding.beam_search import SearchFromPython, measure
 from recur.text.subwords import SubwordTokenizer
 from recur.text.words import UNKNOWN
 from recur.training.task import Trained

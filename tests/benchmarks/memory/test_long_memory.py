@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from benchmarks import long_memory
-from benchmarks.memory_tasks import Adding, Copying
-from benchmarks.memory_training import CELLS, Network, Settings, train
+from benchmarks.memory import long_memory
+from benchmarks.memory.tasks import Adding, Copying
+from benchmarks.memory.training import CELLS, Network, Settings, train
 from recur.layers.loop import sequence_loop
 
 pytestmark = pytest.mark.slow
@@ -117,11 +117,11 @@ def test_results_are_kept_and_shown(tmp_path, capsys, monkeypatch):
 
 def test_a_result_stands_for_the_same_settings_and_no_more_time():
     settings = Settings.of(Adding(), "lstm")
-    found = {"settings": dict(vars(settings)), "minutes": 5.0, "outcome": "out of time"}
-    assert long_memory.stands(found, settings, 5.0)
-    assert not long_memory.stands(found, settings, 6.0)
-    assert long_memory.stands(found | {"outcome": "solved"}, settings, 6.0)
-    assert not long_memory.stands(found, Settings.of(Adding(), "lstm", seed=1), 5.0)
+    result = {"settings": dict(vars(settings)), "minutes": 5.0, "outcome": "out of time"}
+    assert long_memory.stands(result, settings, 5.0)
+    assert not long_memory.stands(result, settings, 6.0)
+    assert long_memory.stands(result | {"outcome": "solved"}, settings, 6.0)
+    assert not long_memory.stands(result, Settings.of(Adding(), "lstm", seed=1), 5.0)
     assert not long_memory.stands(None, settings, 5.0)
 
 

@@ -1,6 +1,6 @@
 """What clipping and watching gradients costs: training steps of text generation with both callbacks and without.
 
-    python -m benchmarks.gradient_overhead [--preset default] [--seconds S] [--every N] [--json]
+    python -m benchmarks.gradients.overhead [--preset default] [--seconds S] [--every N] [--json]
 
 Three copies of one model take turns, a block of steps each: without callbacks, with Keras's own `global_clipnorm`, and
 with `GradientClipping` and `GradientMonitor` at their defaults, writing `gradients.csv` and TensorBoard's logs as a
@@ -63,15 +63,15 @@ def main(
         for name, times in taken.items()
     }
     step = statistics.median(taken["without"]) / every
-    found = {"preset": preset, "every": every, "turns": len(taken["without"]), "milliseconds": 1000 * step} | {
+    measured = {"preset": preset, "every": every, "turns": len(taken["without"]), "milliseconds": 1000 * step} | {
         "overhead": {name: ratio - 1 for name, ratio in ratios.items() if name != "without"},
         "settings": dataclasses.asdict(config),
     }
     if json:
-        print(json_format.dumps(found))
+        print(json_format.dumps(measured))
         return
-    print(f"text generation, {preset}: a step takes {1000 * step:.1f} ms; {found['turns']} turns of {every} steps")
-    for name, ratio in found["overhead"].items():
+    print(f"text generation, {preset}: a step takes {1000 * step:.1f} ms; {measured['turns']} turns of {every} steps")
+    for name, ratio in measured["overhead"].items():
         print(f"{name}: {ratio:+.1%}")
 
 

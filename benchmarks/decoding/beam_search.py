@@ -1,6 +1,6 @@
 """Sentences a second of beam search: the search in graph, beside a loop in Python that calls a compiled step.
 
-    python -m benchmarks.translation_decoding RUN [--sentences 128] [--json]
+    python -m benchmarks.decoding.beam_search RUN [--sentences 128] [--json]
 
 Both use the weights of a run of translation and translate the same sentences of its test part, in turn within one
 process; medians of several rounds. The loop in Python is what tutorials do, written well: the step of the model, its

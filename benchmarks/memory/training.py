@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from benchmarks.memory_tasks import Task
+from benchmarks.memory.tasks import Task
 from recur.layers.builders import recurrent_layer
 from recur.layers.initializers import BlockIdentity, ChronoBias
 

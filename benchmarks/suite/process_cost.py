@@ -1,6 +1,6 @@
 """What a command costs: CPU seconds and peak memory of its whole process tree, and when a line of its output appeared.
 
-    python -m benchmarks.process_cost [--json FILE] [--until PATTERN] -- make test
+    python -m benchmarks.suite.process_cost [--json FILE] [--until PATTERN] -- make test
 
 CPU is what the kernel charges to the command and everything it started, orphans included. Memory is sampled every
 second with psutil, as two sums over the tree: of resident set sizes (RSS), in which a page that processes share counts

@@ -1,6 +1,6 @@
 """Captions a second of image captioning, contents of files in, and where the time goes.
 
-    python -m benchmarks.captioning_serving [RUN] [--data SOURCE] [--images 100] [--rounds 5] [--json]
+    python -m benchmarks.serving.captioning [RUN] [--data SOURCE] [--images 100] [--rounds 5] [--json]
 
 The run's export answers images of the test part through the C++ loader, as TensorFlow Serving would, one at a time and
 16 at a time. Two parts of the same graph are exported beside it: decoding alone, and decoding with encoding. The three

@@ -7,7 +7,7 @@ from apps.image_captioning.application import APPLICATION
 from apps.image_captioning.assets import CaptioningAssets
 from apps.image_captioning.captions import CaptionVocabulary
 from apps.image_captioning.config import CaptioningConfig
-from benchmarks.captioning_serving import PARTS, Parts, measure, rows
+from benchmarks.serving.captioning import PARTS, Parts, measure, rows
 from recur.training.task import Trained
 
 pytestmark = pytest.mark.slow

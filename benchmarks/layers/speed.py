@@ -1,6 +1,6 @@
 """Measures the recurrent layers beside Keras's, TensorFlow's `BlockLSTMV2` and PyTorch's.
 
-    python -m benchmarks.recurrent_layers [--json] [--full] [--only REGEX] [--seconds 8] [--out FOLDER]
+    python -m benchmarks.layers.speed [--json] [--full] [--only REGEX] [--seconds 8] [--out FOLDER]
 
 Each case is one recurrent layer and a `Dense(64)` on every step's output: a training step (forward, backward, Adam) and
 a forward pass as in inference. All competitors of a case take turns, so that what slows the machine slows all; medians
@@ -24,9 +24,12 @@ import tensorflow as tf
 import tyro
 from tqdm import tqdm
 
-from benchmarks import padding, peers
+from benchmarks.layers import peers
+from recur.data.batching import batches_of_similar_length
+from recur.layers.recurrent import LSTM
 
 OURS, PRODUCT, PRODUCT_SIZE = "ours", "matrix product", 2048
+BATCH, LONGEST, UNITS, MULTIPLE = 32, 400, 256, 32  # of the measurement of padding
 
 
 def main(
@@ -69,7 +72,7 @@ def main(
         "skipped": skipped,
         "matmul_peak_gflops": float(np.median([row["matmul_peak_gflops"] for row in rows])),
         "geometric_mean_speedup": speedups(rows),
-        "padding": padding.cost(seconds),
+        "padding": padding_cost(seconds),
         "cases": rows,
     }
     file.write_text(json_format.dumps(report, indent=1))
@@ -131,6 +134,63 @@ def matrix_product() -> np.ndarray:
 @tf.function
 def _product(matrix):
     return tf.matmul(matrix, matrix)
+
+
+def padding_cost(seconds: float, reviews: int = 1024) -> dict[str, float]:
+    """What padding costs: mean training steps on batches of similar length and on batches as they come.
+
+    Args:
+        seconds: How long to measure.
+        reviews: How many lengths are drawn.
+
+    Returns:
+        Shares of a step on full sequences (`bucketed`, `unsorted`), and these divided by the share of real words.
+    """
+    lengths = peers.review_lengths(reviews, LONGEST)
+    sorted_batches = batches_of_similar_length(lengths, BATCH, seed=0)
+    unsorted = np.random.default_rng(1).permutation(reviews).reshape(-1, BATCH)
+    step = _padded_training_step()
+    inputs = tf.random.normal([BATCH, LONGEST, UNITS])
+
+    def timed(batch):
+        # Padded as a data pipeline would: to the longest of the batch, and that to a multiple.
+        length = min(-(-lengths[batch].max() // MULTIPLE) * MULTIPLE, LONGEST)
+        mask = tf.sequence_mask(lengths[batch], length)
+        begin = time.perf_counter()
+        step(inputs[:, :length], mask).numpy()
+        return time.perf_counter() - begin
+
+    groups = {"bucketed": sorted_batches, "unsorted": unsorted}
+    full = np.arange(reviews)[np.argsort(-lengths)][:BATCH]
+    for batch in (*sorted_batches, *unsorted, full):
+        timed(batch)
+    taken: dict[str, list[float]] = {"bucketed": [], "unsorted": [], "full": []}
+    end = time.perf_counter() + seconds
+    while not taken["full"] or time.perf_counter() < end:
+        for name, batches in groups.items():
+            taken[name].append(float(np.mean([timed(batch) for batch in batches])))
+        taken["full"].append(float(np.median([timed(full) for _ in range(9)])))
+    shares = {name: float(np.median(np.array(taken[name]) / np.array(taken["full"]))) for name in groups}
+    words = float(lengths.mean() / LONGEST)
+    ratios = {f"{name}_ratio": value / words for name, value in shares.items()}
+    return {"longest": LONGEST, "real_tokens": words, **shares, **ratios}
+
+
+def _padded_training_step():
+    layer, dense = LSTM(UNITS, return_sequences=True), keras.layers.Dense(64)
+    dense(layer(tf.zeros([BATCH, 2, UNITS])))
+    variables = layer.trainable_variables + dense.trainable_variables
+    optimizer = keras.optimizers.Adam()
+    optimizer.build(variables)
+
+    @tf.function(reduce_retracing=False)
+    def step(x, mask):
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_mean(dense(layer(x, mask=mask, training=True)) ** 2)
+        optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
+        return loss
+
+    return step
 
 
 def speedups(rows: list[dict]) -> dict[str, dict[str, float]]:
