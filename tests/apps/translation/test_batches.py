@@ -78,3 +78,18 @@ def test_long_pairs_are_not_learnt_from(subwords):
     config = dataclasses.replace(CONFIG, longest=6)
     longest = max(as_arrays(element)[0].shape[1] for element in datasets(CORPUS, subwords, config).train(0).take(4))
     assert longest <= 7
+
+
+def test_subwords_are_drawn_once_a_pass(subwords, monkeypatch):
+    seeds, draw = [], SubwordTokenizer.sample_all
+
+    def counted(self, texts, alpha, seed):
+        seeds.append(seed)
+        return draw(self, texts, alpha, seed)
+
+    monkeypatch.setattr(SubwordTokenizer, "sample_all", counted)
+    made = datasets(CORPUS, subwords, dataclasses.replace(CONFIG, subword_sampling=0.3, seed=5))
+    for _ in made.train(0).take(made.steps_per_pass + 1):
+        pass
+    assert seeds[:4] == [5, 6, 10_012, 10_013]  # of sources and of targets
+    assert len(seeds) == len(set(seeds))
