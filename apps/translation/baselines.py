@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from apps.translation import moses
+from apps.translation.metrics import moses_sentence, moses_words
 
 NULL = 0
 ITERATIONS, LONGEST, MOST_LINKS = 10, 100, 12_000_000
@@ -88,9 +88,9 @@ class Dictionary(NamedTuple):
         return [self._translated(source) for source in sources]
 
     def _translated(self, source: str) -> str:
-        words = [self.translations.get(word.lower(), word) for word in moses.words(source, self.source_language)]
-        found = moses.sentence(words, self.target_language)
-        return found[:1].upper() + found[1:] if source.lstrip()[:1].isupper() else found
+        words = [self.translations.get(word.lower(), word) for word in moses_words(source, self.source_language)]
+        sentence = moses_sentence(words, self.target_language)
+        return sentence[:1].upper() + sentence[1:] if source.lstrip()[:1].isupper() else sentence
 
 
 def fit_dictionary(
@@ -109,7 +109,7 @@ def fit_dictionary(
     known_sources, known_targets = defaultdict(lambda: len(known_sources) + 1), defaultdict(lambda: len(known_targets))
     spellings, pairs = Counter(), []
     for source, target in zip(sources, targets, strict=True):
-        source, target = moses.words(source, source_language), moses.words(target, target_language)
+        source, target = moses_words(source, source_language), moses_words(target, target_language)
         if not 0 < len(source) <= LONGEST or not 0 < len(target) <= LONGEST:
             continue
         spellings.update(target[1:])  # the first word has a capital whatever it is

@@ -1,18 +1,17 @@
 """Batches of sentence pairs by their number of tokens."""
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING
+import functools
+from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
 
+from apps.translation.config import TranslationConfig
 from apps.translation.data import Corpus, Pairs
 from recur.data.batching import batches_of_tokens, padded
+from recur.data.pipeline import endless, in_order, once
 from recur.text.subwords import BEGIN, END, SubwordTokenizer
 from recur.training.task import Datasets
-
-if TYPE_CHECKING:
-    from apps.translation.application import TranslationConfig
 
 Encoded = tuple[Sequence[np.ndarray], Sequence[np.ndarray]]
 Batch = tuple[dict[str, np.ndarray], np.ndarray]
@@ -21,33 +20,39 @@ _TEXT = tf.TensorSpec([None, None], tf.int32)
 _SIGNATURE = ({"source": _TEXT, "target": _TEXT}, tf.TensorSpec([None], tf.int32))
 
 
-def translation_datasets(corpus: Corpus, subwords: SubwordTokenizer, config: "TranslationConfig") -> Datasets:
-    """Train in batches of so many tokens, another order and other subwords each pass; validation by length.
+def datasets(corpus: Corpus, assets: SubwordTokenizer, config: TranslationConfig) -> Datasets:
+    """Train in batches of so many tokens, another order and other subwords each pass; validation once, by length.
 
     Pairs with a side of more than `longest` subwords are in neither.
     """
-    train, validation = encoded(corpus.train, subwords), encoded(corpus.validation, subwords)
-    kept, lengths = short_enough(train, config.longest), side_lengths(train)
-    chosen = short_enough(validation, config.longest)
-    sampled = config.subword_sampling > 0
+    train, validation = encoded(corpus.train, assets), encoded(corpus.validation, assets)
+    lengths, kept = side_lengths(train), short_enough(train, config.longest)
 
+    def seed(turn: int) -> int:
+        return config.seed + 10_007 * turn
+
+    @functools.lru_cache(maxsize=1)
     def sides(turn: int) -> Encoded:
-        if not sampled:
+        if not config.subword_sampling:
             return train
-        seed = config.seed + 10_007 * turn
         return (
-            subwords.sample_all(corpus.train.sources, config.subword_sampling, seed),
-            subwords.sample_all(corpus.train.targets, config.subword_sampling, seed + 1),
+            assets.sample_all(corpus.train.sources, config.subword_sampling, seed(turn)),
+            assets.sample_all(corpus.train.targets, config.subword_sampling, seed(turn) + 1),
         )
 
-    def order(turn: int) -> list[np.ndarray]:
-        seed = config.seed + 10_007 * turn
-        return [kept[index] for index in batches_of_tokens(lengths[kept], config.batch_tokens, config.batch_size, seed)]
+    def plan(turn: int) -> list[np.ndarray]:
+        batches = batches_of_tokens(lengths[kept], config.batch_tokens, config.batch_size, seed(turn))
+        return [kept[rows] for rows in batches]
 
+    steps = len(plan(0))
+    chosen = short_enough(validation, config.longest)
+    validation_lengths = side_lengths(validation)[chosen]
+    rows = min(config.batch_size, max(config.batch_tokens // int(validation_lengths.max()), 1))
+    by_length = chosen[np.lexsort(validation_lengths.T)]
     return Datasets(
-        train=lambda first: train_batches(sides, order, first),
-        steps_per_pass=len(order(0)),
-        validation=ordered_batches(tuple([side[i] for i in chosen] for side in validation), config),
+        train=endless(plan, lambda rows, step: batch(sides(step // steps), rows), _SIGNATURE),
+        steps_per_pass=steps,
+        validation=once(in_order(by_length, rows), lambda rows: batch(validation, rows), _SIGNATURE),
     )
 
 
@@ -66,50 +71,18 @@ def short_enough(pairs: Encoded, longest: int) -> np.ndarray:
     return np.flatnonzero(side_lengths(pairs).max(axis=1) <= longest + 1)
 
 
-def train_batches(
-    sides: Callable[[int], Encoded], order: Callable[[int], list[np.ndarray]], first: int
-) -> tf.data.Dataset:
-    """Endless batches from a step on.
+def batch(pairs: Encoded, rows: Sequence[int] | np.ndarray) -> Batch:
+    """Pairs as the model reads them.
 
     Args:
-        sides: From the number of a pass over the data to the ids of all pairs in it.
-        order: From the same to the indices of the pairs of each batch, as many batches in every pass.
-        first: Step of the first batch.
-    """
-
-    def batches() -> Iterator[Batch]:
-        turn, skipped = divmod(first, len(order(0)))
-        while True:
-            sources, targets = sides(turn)
-            for index in order(turn)[skipped:]:
-                yield batch([sources[i] for i in index], [targets[i] for i in index])
-            turn, skipped = turn + 1, 0
-
-    return tf.data.Dataset.from_generator(batches, output_signature=_SIGNATURE).prefetch(4)
-
-
-def ordered_batches(pairs: Encoded, config: "TranslationConfig") -> tf.data.Dataset:
-    """All pairs once, sorted by length."""
-    lengths = side_lengths(pairs)
-    order = np.lexsort(lengths.T)
-    rows = min(config.batch_size, max(config.batch_tokens // int(lengths.max()), 1))
-
-    def batches() -> Iterator[Batch]:
-        for begin in range(0, len(order), rows):
-            index = order[begin : begin + rows]
-            yield batch(*([side[i] for i in index] for side in pairs))
-
-    dataset = tf.data.Dataset.from_generator(batches, output_signature=_SIGNATURE)
-    return dataset.apply(tf.data.experimental.assert_cardinality(-(-len(order) // rows))).prefetch(4)
-
-
-def batch(sources: Sequence[np.ndarray], targets: Sequence[np.ndarray]) -> Batch:
-    """Pairs as the model reads them.
+        pairs: Ids of sources and of targets, without marks.
+        rows: Which pairs.
 
     Returns:
         `source` and `target` int32 [pairs, …], with the end and the begin; and what comes next, int32 [tokens], one
         sentence after the other.
     """
+    sources, targets = ([side[row] for row in rows] for side in pairs)
     read = padded([np.insert(target, 0, BEGIN) for target in targets])
     wanted = np.concatenate([np.append(target, END) for target in targets]).astype(np.int32)
     return {"source": padded([np.append(source, END) for source in sources]), "target": read}, wanted

@@ -1,14 +1,17 @@
 """Sentences and their translations in three parts, whatever they were read from."""
 
 import dataclasses
-import math
 import re
+from collections import Counter
+from collections.abc import Mapping
 
-from apps.translation.pairs import Rows, read_pairs
+from apps.translation.config import TranslationConfig
+from apps.translation.readers import Rows, read_pairs
 from recur.data import sources
-from recur.data.splits import keyed_order
+from recur.data.splits import hold_out
 from recur.errors import InputError
 
+SPLIT_SEED = 0  # not the run's: runs with different seeds then make an ensemble
 BREAKS = re.compile(r"[\t\r\n]+")
 """What would begin another cell or line when a sentence is written out."""
 
@@ -53,15 +56,7 @@ class Corpus:
     notes: tuple[str, ...]
 
 
-def read_corpus(
-    source: str,
-    source_language: str,
-    target_language: str,
-    validation_fraction: float,
-    test_fraction: float,
-    seed: int,
-    columns: tuple[int, int] = (1, 2),
-) -> Corpus:
+def read_corpus(source: str, config: TranslationConfig, seed: int = SPLIT_SEED) -> Corpus:
     """Reads pairs of sentences, and holds out what parts the source does not have.
 
     Parts of the source's own stay as they are, but for pairs with an empty side. What is divided here is divided by
@@ -71,30 +66,27 @@ def read_corpus(
         source: `sample` (verses in English and French), a folder with `{train,val,test}.LANGUAGE` in the layout of
             Multi30k, a table with tabs as Tatoeba has it, what the names of two files aligned by line share before
             `.LANGUAGE`, or the name of a TensorFlow dataset. Files may end in `.gz`.
-        source_language: As in the names of files or features; a table's first column, whatever it is.
-        target_language: The same; a table's second column.
-        validation_fraction: Share of all pairs to hold out, where the source has no validation part.
-        test_fraction: The same for test.
+        config: The languages, as in the names of files or features; the columns of a table; the shares of all pairs to
+            hold out for the parts that the source does not have.
         seed: Of the division.
-        columns: Where a table has source and target, from 1.
 
     Raises:
         InputError: The source is missing or unreadable, lacks a language, or has too few pairs.
     """
-    if source_language == target_language:
-        raise InputError(f"both languages are {source_language!r}; give two with --source and --target")
-    found = read_pairs(source, (source_language, target_language), columns)
-    own = {"train": found.train, "validation": found.validation, "test": found.test}
+    if config.source == config.target:
+        raise InputError(f"both languages are {config.source!r}; give two with --source and --target")
+    contents = read_pairs(source, (config.source, config.target), config.columns)
+    own = {"train": contents.train, "validation": contents.validation, "test": contents.test}
     parts = {part: _complete(rows) for part, rows in own.items() if rows is not None}
-    dropped = dict(found.dropped)
+    dropped = dict(contents.dropped)
     for part, rows in parts.items():
         where = f" in {part}" if len(parts) > 1 else ""
         dropped[f"with an empty side{where}"] = len(own[part]) - len(rows)
-    fractions = {"validation": validation_fraction, "test": test_fraction}
+    fractions = {"validation": config.validation_fraction, "test": config.test_fraction}
     if missing := {part: fraction for part, fraction in fractions.items() if part not in parts}:
         distinct = list(dict.fromkeys(parts["train"]))
         dropped["that repeat another"] = len(parts["train"]) - len(distinct)
-        parts |= _hold_out(source, distinct, missing, seed)
+        parts |= divided(source, distinct, missing, seed)
     for part, rows in parts.items():
         if not rows:
             raise InputError(f"no pair of two sentences is left for the {part} part of {source}; give more pairs")
@@ -102,7 +94,7 @@ def read_corpus(
     train, validation, test = (_pairs(parts[part]) for part in ("train", "validation", "test"))
     # No sentence holds a newline, so that one can stand between them.
     everything = ("\n".join(texts) for part in (train, validation, test) for texts in (part.sources, part.targets))
-    notes = (*found.notes, *_notes(dropped, parts))
+    notes = (*contents.notes, *_notes(dropped, parts))
     return Corpus(source, sources.fingerprint(everything), train, validation, test, dropped, notes)
 
 
@@ -127,35 +119,15 @@ def _notes(dropped: dict[str, int], parts: dict[str, Rows]) -> list[str]:
     return notes
 
 
-def _hold_out(source: str, rows: Rows, fractions: dict[str, float], seed: int) -> dict[str, Rows]:
+def divided(source: str, rows: Rows, fractions: Mapping[str, float], seed: int) -> dict[str, Rows]:
     """Divides rows into train and the parts that fractions name, by source sentence.
-
-    Sentences are taken in the order of a keyed hash: which come first depends on nothing but the seed and themselves.
 
     Raises:
         InputError: Too few sentences to hold out any and to leave some.
     """
-    if min(fractions.values()) <= 0 or sum(fractions.values()) >= 1:
-        shares = " and ".join(f"{fraction:g}" for fraction in fractions.values())
-        raise InputError(f"{shares} of the pairs cannot be held out; give shares above 0 and below 1 together")
-    groups: dict[str, Rows] = {}
+    counts = Counter(text for text, _ in rows)
+    part_of = hold_out(source, counts, fractions, seed, "pairs", "different source sentences")
+    parts: dict[str, Rows] = {"train": [], **{part: [] for part in fractions}}
     for row in rows:
-        groups.setdefault(row[0], []).append(row)
-    least = min(fractions.values())
-    if len(groups) < (needed := math.ceil(1 / least)):
-        raise InputError(
-            f"{source} has too few pairs: {len(groups):,} different source sentences to divide, and holding out "
-            f"{100 * least:g}% needs {needed:,}; give more, or hold out a larger share"
-        )
-    part_of: dict[str, str] = {}
-    order = keyed_order(groups, seed)
-    for part, fraction in fractions.items():
-        left = int(len(rows) * fraction)
-        for text in order:
-            if text not in part_of and len(groups[text]) <= left:
-                part_of[text] = part
-                left -= len(groups[text])
-    divided: dict[str, Rows] = {"train": [], **{part: [] for part in fractions}}
-    for row in rows:
-        divided[part_of.get(row[0], "train")].append(row)
-    return divided
+        parts[part_of.get(row[0], "train")].append(row)
+    return parts

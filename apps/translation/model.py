@@ -7,102 +7,68 @@ import keras
 import tensorflow as tf
 from keras import ops
 
+from apps.translation.config import TranslationConfig
 from recur.layers.builders import attention_decoder, recurrent_encoder
 from recur.layers.dropout_embedding import DropoutEmbedding
 from recur.layers.encoder_decoder import EncoderDecoder
 from recur.layers.memory_attention import ProjectedMemory
 from recur.text.words import PADDING
+from recur.training.model import ConfiguredModel
 
 Tensor = Any
 
 
 @keras.saving.register_keras_serializable("recur")
-class TranslationModel(keras.Model):
+class TranslationModel(ConfiguredModel[TranslationConfig]):
     """An encoder–decoder with attention whose three matrices of words are one (Press & Wolf 2017).
 
     Source embedding, target embedding and softmax share their weights, as the two languages share their subwords. The
     output of the decoder is brought to the embedding's width before it is compared with every subword.
 
     Args:
-        vocabulary_size: Subwords, special ids included.
-        embedding_units: Width of the embedding.
-        cell: `gru`, `lstm`, …
-        units: Width of a recurrent layer, in each direction.
-        encoder_layers: Bidirectional layers.
-        decoder_layers: Layers, of which the lowest attends.
-        decoder: `conditional`, `bahdanau` or `luong`.
-        attention: `bahdanau`, `luong_general` or `multi_head`; "" for the decoder's own.
-        input_feeding: Whether a `luong` decoder reads its last output too.
-        word_dropout: Rate at which subwords are dropped.
-        embedding_dropout: Rate of the embedding's features, dropped at all steps of a sentence alike.
-        context_dropout: Rate on what the encoder has read, and between recurrent layers.
-        output_dropout: Rate on what is compared with the subwords.
+        config: Its hyperparameters.
+        vocabulary_size: Subwords, special ids included: as many as there are, whatever the configuration asked for.
     """
 
-    def __init__(
-        self,
-        vocabulary_size: int,
-        embedding_units: int,
-        cell: str,
-        units: int,
-        encoder_layers: int,
-        decoder_layers: int,
-        decoder: str,
-        attention: str,
-        input_feeding: bool,
-        word_dropout: float,
-        embedding_dropout: float,
-        context_dropout: float,
-        output_dropout: float,
-        **kwargs: Any,
-    ):
-        super().__init__(**kwargs)
-        self.settings = {
-            "vocabulary_size": vocabulary_size,
-            "embedding_units": embedding_units,
-            "cell": cell,
-            "units": units,
-            "encoder_layers": encoder_layers,
-            "decoder_layers": decoder_layers,
-            "decoder": decoder,
-            "attention": attention,
-            "input_feeding": input_feeding,
-            "word_dropout": word_dropout,
-            "embedding_dropout": embedding_dropout,
-            "context_dropout": context_dropout,
-            "output_dropout": output_dropout,
-        }
+    config_type = TranslationConfig
+
+    def __init__(self, config: TranslationConfig | None = None, *, vocabulary_size: int, **settings: Any):
+        super().__init__(config, {"vocabulary_size": vocabulary_size}, **settings)
+        config = self.config
         # As wide as is usual where a softmax shares the weights (Vaswani et al. 2017, section 3.4).
-        initializer = keras.initializers.RandomNormal(stddev=embedding_units**-0.5)
+        initializer = keras.initializers.RandomNormal(stddev=config.embedding_units**-0.5)
         self.embedding = DropoutEmbedding(
-            vocabulary_size, embedding_units, dropout=word_dropout, embeddings_initializer=initializer, name="embedding"
+            vocabulary_size,
+            config.embedding_units,
+            dropout=config.word_dropout,
+            embeddings_initializer=initializer,
+            name="embedding",
         )
-        self.embedding_dropout = keras.layers.SpatialDropout1D(embedding_dropout)
-        self.context_dropout = keras.layers.Dropout(context_dropout)
+        self.embedding_dropout = keras.layers.SpatialDropout1D(config.embedding_dropout)
+        self.context_dropout = keras.layers.Dropout(config.context_dropout)
         self.network = EncoderDecoder(
-            recurrent_encoder(cell, units, encoder_layers, dropout=context_dropout),
+            recurrent_encoder(config.cell, config.units, config.encoder_layers, dropout=config.context_dropout),
             attention_decoder(
-                decoder,
-                cell,
-                units,
-                decoder_layers,
-                attention=attention or None,
-                dropout=context_dropout,
-                **({"input_feeding": True} if input_feeding else {}),
+                config.decoder,
+                config.cell,
+                config.units,
+                config.decoder_layers,
+                attention=config.attention or None,
+                dropout=config.context_dropout,
+                **({"input_feeding": True} if config.input_feeding else {}),
             ),
         )
-        self.projection = keras.layers.Dense(embedding_units, use_bias=False, name="projection")
-        self.output_dropout = keras.layers.Dropout(output_dropout)
+        self.projection = keras.layers.Dense(config.embedding_units, use_bias=False, name="projection")
+        self.output_dropout = keras.layers.Dropout(config.output_dropout)
 
     def build(self, input_shape: Any = None) -> None:
         """Builds the layers."""
-        width = self.settings["embedding_units"]
+        width = self.config.embedding_units
         self.embedding.build((None, None))
         self.network.build((None, None, width), (None, None, width))
         self.projection.build((None, self.network.decoder.units))
-        self.softmax_bias = self.add_weight(
-            shape=(self.settings["vocabulary_size"],), initializer="zeros", name="softmax_bias"
-        )
+        subwords = self.sizes["vocabulary_size"]
+        self.softmax_bias = self.add_weight(shape=(subwords,), initializer="zeros", name="softmax_bias")
         self.built = True
 
     def call(self, inputs: dict[str, Tensor], training: bool = False) -> Tensor:
@@ -151,10 +117,6 @@ class TranslationModel(keras.Model):
         if len(weights.shape) == 3:  # of several heads
             weights = ops.mean(weights, axis=1)
         return self._logits(output), states, weights
-
-    def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
-        return super().get_config() | self.settings
 
     def _embed(self, ids: Tensor, training: bool = False) -> Tensor:
         return self.embedding_dropout(self.embedding(ids, training=training), training=training)

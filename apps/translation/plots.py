@@ -17,13 +17,15 @@ from recur.text.subwords import SPACE
 MAPS, TOKENS, LETTERS = 4, 40, 18
 CONTINUED = "·"
 
+AttentionMap = tuple[Sequence[str], Sequence[str], np.ndarray]
+"""Source pieces, target pieces, and float [target, source], the share of the attention on each source piece."""
 
-def attention_plot(maps: Sequence[tuple[Sequence[str], Sequence[str], np.ndarray]], path: Path) -> Path:
+
+def attention_plot(maps: Sequence[AttentionMap], path: Path) -> Path:
     """Draws the source pieces that each target piece was written from, of the first four sentences.
 
     Args:
-        maps: Source pieces, target pieces, and float [target, source], the share of the attention on each source piece.
-            Of longer ones the first forty pieces are drawn.
+        maps: Of sentences; of longer ones the first forty pieces are drawn.
         path: Where the PNG goes.
 
     Raises:
@@ -37,7 +39,7 @@ def attention_plot(maps: Sequence[tuple[Sequence[str], Sequence[str], np.ndarray
     maps = [(source[:TOKENS], target[:TOKENS], weights[:TOKENS, :TOKENS]) for source, target, weights in maps[:MAPS]]
     columns = min(2, len(maps))
     rows = -(-len(maps) // columns)
-    wide, high = (3.6 + 0.27 * max(len(each[side]) for each in maps) for side in (0, 1))
+    wide, high = (3.6 + 0.27 * max(len(sentence[side]) for sentence in maps) for side in (0, 1))
     figure, axes = plt.subplots(
         rows, columns, figsize=(columns * wide, rows * high), squeeze=False, layout="constrained"
     )
@@ -82,19 +84,19 @@ def _piece(token: str, marked: bool) -> str:
     return text.replace("$", r"\$")  # a dollar sign would begin a formula
 
 
-def bleu_by_length_plot(found: Mapping[str, Sequence[Mapping[str, Any]]], path: Path) -> Path:
+def bleu_by_length_plot(lengths: Mapping[str, Sequence[Mapping[str, Any]]], path: Path) -> Path:
     """Draws BLEU of each group of sentences, model beside baselines.
 
     Args:
-        found: By the name of who translates, what `evaluation.by_length` returns; the groups are the same.
+        lengths: By the name of who translates, what `metrics.by_length` returns; the groups are the same.
         path: Where the PNG goes.
     """
-    groups = next(iter(found.values()))
-    places, width = np.arange(len(groups)), 0.8 / len(found)
+    groups = next(iter(lengths.values()))
+    places, width = np.arange(len(groups)), 0.8 / len(lengths)
     figure, axis = plt.subplots(figsize=(max(5, 1.1 * len(groups) + 1), 4), layout="constrained")
-    for number, (name, each) in enumerate(found.items()):
-        shift = (number - (len(found) - 1) / 2) * width
-        bars = axis.bar(places + shift, [group["bleu"] for group in each], width, label=name.replace("_", " "))
+    for number, (name, measured) in enumerate(lengths.items()):
+        shift = (number - (len(lengths) - 1) / 2) * width
+        bars = axis.bar(places + shift, [group["bleu"] for group in measured], width, label=name.replace("_", " "))
         axis.bar_label(bars, fmt="%.0f", fontsize=7)
     axis.set_xticks(places, [f"{group['words']}\n{group['sentences']:,} sentences" for group in groups], fontsize=8)
     axis.set(xlabel="words in the source", ylabel="BLEU", title="BLEU by length")

@@ -1,19 +1,18 @@
 """Raw sentences in, translations out, in one graph."""
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from collections.abc import Callable
+from typing import NamedTuple, TypeVar
 
 import tensorflow as tf
 
-from apps.translation.assets import TranslationAssets
+from apps.translation.config import TranslationConfig
 from apps.translation.model import TranslationModel
 from recur.decoding.beam_search import Hypotheses, beam_search
+from recur.serving.module import ServingModule
 from recur.serving.signatures import padded_to, shared_by_signatures
-from recur.text.subwords import BEGIN, END
+from recur.text.subwords import BEGIN, END, SubwordTokenizer
 from recur.text.words import PADDING
-
-if TYPE_CHECKING:
-    from apps.translation.application import TranslationConfig
+from recur.training.task import Trained
 
 N_BEST = 5  # at most, of the signature `n_best`
 PARTS = 128  # of texts that are searched together
@@ -44,7 +43,7 @@ class Source(NamedTuple):
     blank: tf.Tensor
 
 
-class Translator(tf.Module):
+class Translator(ServingModule[TranslationModel]):
     """Translates sentences by beam search, each by itself: an answer does not depend on what is beside it.
 
     A text of more than `longest` subwords is translated sentence by sentence, and sentences that are longer still in
@@ -52,17 +51,13 @@ class Translator(tf.Module):
     attention is when the model says that it does not know a word (Luong et al. 2015).
 
     Args:
-        models: One, or several of the same subwords, whose probabilities are averaged: an ensemble.
-        assets: Their subwords.
-        config: How to decode.
+        trained: The model, or several with the same subwords, whose probabilities are averaged: an ensemble. How to
+            decode is in the configuration.
     """
 
-    def __init__(self, models: Sequence[TranslationModel], assets: TranslationAssets, config: "TranslationConfig"):
-        super().__init__()
-        # Without these the export loads and cannot run.
-        self._owned = [variable.value for model in models for variable in model.trainable_variables]
-        self._models: Callable[[], Sequence[TranslationModel]] = lambda: models  # hidden: Keras would be saved along
-        self._subwords = assets.subwords
+    def __init__(self, trained: Trained[TranslationConfig, SubwordTokenizer]):
+        super().__init__(trained.models)
+        config, self._subwords = trained.config, trained.assets
         self._longest, self._beam_width = config.longest, config.beam_width
         self._length_penalty, self._coverage_penalty = config.length_penalty, config.coverage_penalty
         self._search = shared_by_signatures(self._search_of, tf.TensorSpec([None, None], tf.int32))
@@ -108,13 +103,13 @@ class Translator(tf.Module):
         source = source._replace(
             **{name: tf.gather(getattr(source, name), first) for name in ("ids", "surfaces", "blank")}
         )
-        found = self._search(1)(source.ids)  # again, for what is told of all parts of a long text would fill the memory
-        lengths = tf.where(source.blank, 0, found.lengths[:, 0])
-        tokens = self._subwords.pieces(_ragged(found.symbols[:, 0], lengths)).to_tensor("")
+        best = self._search(1)(source.ids)  # again, for what is told of all parts of a long text would fill the memory
+        lengths = tf.where(source.blank, 0, best.lengths[:, 0])
+        tokens = self._subwords.pieces(_ragged(best.symbols[:, 0], lengths)).to_tensor("")
         read = tf.reduce_sum(tf.cast(source.ids != PADDING, tf.int32), axis=1)
         source_tokens = self._subwords.pieces(_ragged(source.ids, read)).to_tensor("")
         written = tf.sequence_mask(lengths, tf.shape(tokens)[1], tf.float32)
-        weights = found.attention[:, 0, : tf.shape(tokens)[1], : tf.shape(source_tokens)[1]] * written[:, :, None]
+        weights = best.attention[:, 0, : tf.shape(tokens)[1], : tf.shape(source_tokens)[1]] * written[:, :, None]
         most_read = self._longest + 1
         most_written = longest_translation(most_read)
         return {
@@ -158,25 +153,25 @@ class Translator(tf.Module):
         def translate_some(turn: tf.Tensor, written: list[tf.TensorArray]) -> tuple[tf.Tensor, list[tf.TensorArray]]:
             some = slice(turn * PARTS, (turn + 1) * PARTS)
             piece = source._replace(ids=source.ids[some], surfaces=source.surfaces[some], blank=source.blank[some])
-            found = self._written(piece, self._search(count)(piece.ids))
-            return turn + 1, [array.write(turn, values) for array, values in zip(written, found, strict=True)]
+            answers = self._written(piece, self._search(count)(piece.ids))
+            return turn + 1, [array.write(turn, values) for array, values in zip(written, answers, strict=True)]
 
         _, written = tf.while_loop(lambda turn, _: turn < rounds, translate_some, (tf.constant(0), written))
         return self._joined(source, *(array.concat() for array in written))
 
     def _search_of(self, ids: tf.Tensor, count: int) -> Hypotheses:
         """Hypotheses for parts of texts int32 [parts, time]."""
-        models = self._models()
+        models = self.models
         begun = [model.begin(ids) for model in models]
         mask = ids != PADDING
         read = tf.reduce_sum(tf.cast(mask, tf.int32), axis=1)
 
         def step(symbols: tf.Tensor, states: list, memories: list) -> tuple[tf.Tensor, list, tf.Tensor]:
-            found = [model.step(symbols, *each) for model, *each in zip(models, states, memories, strict=True)]
-            logits, after, weights = zip(*found, strict=True)
+            advanced = [model.step(symbols, *reached) for model, *reached in zip(models, states, memories, strict=True)]
+            logits, after, weights = zip(*advanced, strict=True)
             if len(models) == 1:
                 return logits[0], list(after), weights[0]
-            probabilities = tf.add_n([tf.nn.softmax(each) for each in logits]) / len(models)
+            probabilities = tf.add_n([tf.nn.softmax(one) for one in logits]) / len(models)
             return tf.math.log(probabilities), list(after), tf.add_n(weights) / len(models)
 
         return beam_search(
@@ -194,16 +189,16 @@ class Translator(tf.Module):
             memory_mask=mask,
         )
 
-    def _written(self, source: Source, found: Hypotheses) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    def _written(self, source: Source, hypotheses: Hypotheses) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """Text, log-probability and number of tokens, the end counted, of the hypotheses of parts: [parts, count]."""
-        count = found.lengths.shape[1]
+        count = hypotheses.lengths.shape[1]
         blank = source.blank[:, None]
-        lengths = tf.where(blank, 0, found.lengths)
-        looked = tf.argmax(found.attention, axis=-1, output_type=tf.int32)
+        lengths = tf.where(blank, 0, hypotheses.lengths)
+        looked = tf.argmax(hypotheses.attention, axis=-1, output_type=tf.int32)
         copied = tf.gather(source.surfaces, tf.reshape(looked, [tf.shape(looked)[0], -1]), batch_dims=1)
-        flat = [tf.reshape(values, [-1, tf.shape(found.symbols)[2]]) for values in (found.symbols, copied)]
+        flat = [tf.reshape(values, [-1, tf.shape(hypotheses.symbols)[2]]) for values in (hypotheses.symbols, copied)]
         texts = self._subwords.decode(*(_ragged(values, tf.reshape(lengths, [-1])) for values in flat))
-        log_probabilities, tokens = tf.where(blank, 0.0, found.log_probabilities), tf.where(blank, 0, lengths + 1)
+        log_probabilities, tokens = tf.where(blank, 0.0, hypotheses.log_probabilities), tf.where(blank, 0, lengths + 1)
         return tf.reshape(texts, [-1, count]), log_probabilities, tokens
 
     def _joined(

@@ -46,5 +46,5 @@ class ConfiguredModel(keras.Model, Generic[ConfigT]):
         self.sizes = dict(sizes or {})
 
     def get_config(self) -> dict[str, Any]:
-        """The sizes and all settings, flat."""
-        return super().get_config() | self.sizes | dataclasses.asdict(self.config)
+        """The sizes and all settings, flat; of the same name, as a vocabulary's size can be, it is the size."""
+        return super().get_config() | dataclasses.asdict(self.config) | self.sizes

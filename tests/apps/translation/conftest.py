@@ -74,4 +74,4 @@ def tiny_translator(tiny_translation_run: Path):
     from recur.training.loading import load
     from recur.training.runs import Run
 
-    return APPLICATION.serving_module(load(APPLICATION, Run(tiny_translation_run)))
+    return APPLICATION.task.serving_module(load(APPLICATION, Run(tiny_translation_run)))

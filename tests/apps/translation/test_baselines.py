@@ -23,36 +23,36 @@ def toy(count, seed=0):
     words = ["abc", "deg", "hik", "lmo", "pqu", "rst", "vwx", "yza", "bdf", "ceh"]
     sources = [list(chooser.choice(words, chooser.integers(2, 6), replace=False)) for _ in range(count)]
     targets = [[word[::-1] for word in chooser.permutation(source)] for source in sources]
-    return words, [" ".join(each) for each in sources], [" ".join(each) for each in targets]
+    return words, [" ".join(source) for source in sources], [" ".join(target) for target in targets]
 
 
 def test_a_planted_dictionary_is_found():
     words, sources, targets = toy(300)
-    found = fit_dictionary(sources, targets, "en", "de")
-    assert found.translations == {word: word[::-1] for word in words}
-    assert found.translate(["Abc deg newword 7.", ""]) == ["Cba ged newword 7.", ""]
+    dictionary = fit_dictionary(sources, targets, "en", "de")
+    assert dictionary.translations == {word: word[::-1] for word in words}
+    assert dictionary.translate(["Abc deg newword 7.", ""]) == ["Cba ged newword 7.", ""]
 
 
 @settings(deadline=None)
 @given(pairs_of_sentences())
 def test_the_likelihood_never_falls_and_probabilities_add_up(pairs):
-    found = ibm_model_1(pairs, iterations=12)
-    assert (np.diff(found.log_likelihoods) >= -1e-9).all()
-    assert np.isfinite(found.probabilities).all()
-    np.testing.assert_allclose(np.bincount(found.sources, found.probabilities)[np.unique(found.sources)], 1.0)
+    lexicon = ibm_model_1(pairs, iterations=12)
+    assert (np.diff(lexicon.log_likelihoods) >= -1e-9).all()
+    assert np.isfinite(lexicon.probabilities).all()
+    np.testing.assert_allclose(np.bincount(lexicon.sources, lexicon.probabilities)[np.unique(lexicon.sources)], 1.0)
 
 
 def test_one_iteration_by_hand():
     # das haus / the house and das / the. At first all are equal: of NULL, das and haus, in the first pair each takes a
     # third of each target word, in the second NULL and das a half of "the".
-    found = ibm_model_1([([1, 2], [0, 1]), ([1], [0])], iterations=1)
-    entries = zip(found.sources.tolist(), found.targets.tolist(), found.probabilities.tolist(), strict=True)
+    lexicon = ibm_model_1([([1, 2], [0, 1]), ([1], [0])], iterations=1)
+    entries = zip(lexicon.sources.tolist(), lexicon.targets.tolist(), lexicon.probabilities.tolist(), strict=True)
     by_pair = {(source, target): value for source, target, value in entries}
     the, house = 1 / 3 + 1 / 2, 1 / 3
     assert by_pair[NULL, 0] == pytest.approx(the / (the + house))
     assert by_pair[1, 1] == pytest.approx(house / (the + house))
     assert by_pair[2, 0] == pytest.approx(1 / 2)
-    assert found.log_likelihoods == pytest.approx([3 * np.log(1 / 2)])
+    assert lexicon.log_likelihoods == pytest.approx([3 * np.log(1 / 2)])
 
 
 def test_words_are_written_as_they_mostly_are():

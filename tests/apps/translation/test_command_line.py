@@ -37,8 +37,8 @@ def test_evaluate_measures_beside_copies_and_a_dictionary(translation, tiny_tran
 def test_stopped_and_resumed_equals_never_stopped(translation, tiny_translation_run):
     shutil.copytree(tiny_translation_run.parent / "stopped", "run")
     assert translation("train", "--resume", "run").status == 0
-    for found, expected in zip(checkpoint(Run(Path("run"))), checkpoint(Run(tiny_translation_run)), strict=True):
-        np.testing.assert_array_equal(found, expected)
+    for resumed, expected in zip(checkpoint(Run(Path("run"))), checkpoint(Run(tiny_translation_run)), strict=True):
+        np.testing.assert_array_equal(resumed, expected)
 
 
 @pytest.mark.parametrize(

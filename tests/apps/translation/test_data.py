@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from apps.translation import data
-from apps.translation.verses import MOST_WORDS, plain_verse, read_verses
+from apps.translation.config import TranslationConfig
+from apps.translation.readers import MOST_WORDS, plain_verse, read_verses
 from recur.errors import InputError
 
 pytestmark = pytest.mark.slow
@@ -22,7 +23,9 @@ def here(tmp_path, monkeypatch):
 
 
 def read_corpus(source, first="en", second="de", validation=0.1, test=0.1, seed=0, **settings):
-    return data.read_corpus(str(source), first, second, validation, test, seed, **settings)
+    fractions = {"validation_fraction": validation, "test_fraction": test}
+    config = TranslationConfig(source=first, target=second, **fractions, **settings)
+    return data.read_corpus(str(source), config, seed)
 
 
 def refusal(source, *languages, **settings):
@@ -188,9 +191,9 @@ class TestFolder:
         corpus = read_corpus(recur_data / "multi30k")
         assert sizes(corpus) == [29_000, 1_014, 1_000]
         assert corpus.dropped == {}
-        for name, found in {"train.en": corpus.train.sources, "test_2016_flickr.de": corpus.test.targets}.items():
+        for name, texts in {"train.en": corpus.train.sources, "test_2016_flickr.de": corpus.test.targets}.items():
             with gzip.open(recur_data / "multi30k" / f"{name}.gz", "rt", encoding="utf-8") as file:
-                assert found[0] == file.readline().strip()
+                assert texts[0] == file.readline().strip()
         assert not any("\t" in text for text in corpus.train.targets)
 
 
@@ -347,14 +350,14 @@ class TestDivision:
     def test_a_source_sentence_is_in_one_part_and_nothing_is_lost(self, rows, validation, test, seed):
         rows = rows + [(f"sentence {number}", "its translation") for number in range(20)]
         fractions = {"validation": validation, "test": test}
-        parts = data._hold_out("source", rows, fractions, seed)
+        parts = data.divided("source", rows, fractions, seed)
         assert Counter(pair for part in parts.values() for pair in part) == Counter(rows)
         texts = [{text for text, _ in part} for part in parts.values()]
         assert sum(map(len, texts)) == len(set.union(*texts))
         for part, fraction in fractions.items():
             assert 0 < len(parts[part]) <= fraction * len(rows)
         assert parts["train"]
-        assert data._hold_out("source", rows, fractions, seed) == parts
+        assert data.divided("source", rows, fractions, seed) == parts
 
     def test_the_division_does_not_depend_on_the_order_of_the_lines(self, here):
         lines = table().splitlines(keepends=True)

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from apps.translation import serving
 from apps.translation.application import APPLICATION
-from apps.translation.prediction import attended, translate_all
+from apps.translation.evaluate import attended, translate_all
 from apps.translation.serving import Translator, longest_translation
 from recur.cli import commands
 from recur.serving.saved_model import must_compile_functions, operations
@@ -45,8 +45,8 @@ def exported(tiny_translation_run, tmp_path_factory):
 
 
 def test_the_grammar_is_learnt(tiny_translator):
-    found = translate_all(tiny_translator, ["The red cat sees the old dog.", "The fish follows the horse."])
-    assert found == ["Lo gato ruba lo perlo viela vida.", "Lo pesko lo kavalo seka."]
+    answer = translate_all(tiny_translator, ["The red cat sees the old dog.", "The fish follows the horse."])
+    assert answer == ["Lo gato ruba lo perlo viela vida.", "Lo pesko lo kavalo seka."]
 
 
 def test_an_answer_is_its_rows_alone(tiny_translator):
@@ -62,15 +62,15 @@ def test_an_answer_is_its_rows_alone(tiny_translator):
 
 
 def test_a_long_text_is_translated_in_parts_and_to_its_end(tiny_translator):
-    found = tiny_translator.translate(tf.constant(TEXTS[-1:]))["translation"].numpy()[0].decode()
-    assert found.count("avio") >= 30
+    answer = tiny_translator.translate(tf.constant(TEXTS[-1:]))["translation"].numpy()[0].decode()
+    assert answer.count("avio") >= 30
 
 
 def test_some_parts_at_a_time_change_nothing(trained, tiny_translator, monkeypatch):
     monkeypatch.setattr(serving, "PARTS", 3)
-    module = APPLICATION.serving_module(trained)
-    for found, expected in ((module.translate, tiny_translator.translate), (module.n_best, tiny_translator.n_best)):
-        some, whole = found(tf.constant(TEXTS)), expected(tf.constant(TEXTS))
+    module = Translator(trained)
+    for ask, expected in ((module.translate, tiny_translator.translate), (module.n_best, tiny_translator.n_best)):
+        some, whole = ask(tf.constant(TEXTS)), expected(tf.constant(TEXTS))
         for name, values in whole.items():
             if values.dtype == tf.string:
                 assert some[name].numpy().tolist() == values.numpy().tolist()
@@ -81,18 +81,18 @@ def test_some_parts_at_a_time_change_nothing(trained, tiny_translator, monkeypat
 @pytest.mark.parametrize("signature", ["translate", "n_best", "attention"])
 def test_no_text_and_empty_texts_are_answered(tiny_translator, signature):
     for texts in ([], [b""], [b"", b" "]):
-        found = getattr(tiny_translator, signature)(tf.constant(texts, tf.string))
-        assert {value.shape[0] for value in found.values()} == {len(texts)}
+        translated = getattr(tiny_translator, signature)(tf.constant(texts, tf.string))
+        assert {value.shape[0] for value in translated.values()} == {len(texts)}
 
 
 def test_the_best_of_several_is_the_answer(tiny_translator):
-    found = tiny_translator.n_best(tf.constant(TEXTS[:3]))
+    translated = tiny_translator.n_best(tf.constant(TEXTS[:3]))
     single = tiny_translator.translate(tf.constant(TEXTS[:3]))
-    assert found["translations"].shape == found["scores"].shape == (3, 3)
-    assert found["translations"][:, 0].numpy().tolist() == single["translation"].numpy().tolist()
-    np.testing.assert_allclose(found["scores"][:, 0], single["score"], atol=1e-6)
-    assert len({*found["translations"].numpy()[0].tolist()}) == 3
-    assert (np.diff(found["scores"].numpy(), axis=1) <= 0).all()
+    assert translated["translations"].shape == translated["scores"].shape == (3, 3)
+    assert translated["translations"][:, 0].numpy().tolist() == single["translation"].numpy().tolist()
+    np.testing.assert_allclose(translated["scores"][:, 0], single["score"], atol=1e-6)
+    assert len({*translated["translations"].numpy()[0].tolist()}) == 3
+    assert (np.diff(translated["scores"].numpy(), axis=1) <= 0).all()
 
 
 def test_attention_is_where_the_words_are(tiny_translator):
@@ -105,10 +105,10 @@ def test_attention_is_where_the_words_are(tiny_translator):
 
 @pytest.mark.usefixtures("eagerly")
 def test_several_models_are_one_with_their_mean_probability(trained, tiny_translator):
-    twice = Translator([trained.model, trained.model], trained.assets, trained.config)
-    found, single = (module.translate(tf.constant(TEXTS[:3])) for module in (twice, tiny_translator))
-    assert found["translation"].numpy().tolist() == single["translation"].numpy().tolist()
-    np.testing.assert_allclose(found["score"], single["score"], atol=1e-5)
+    twice = Translator(dataclasses.replace(trained, others=[trained.model]))
+    answer, single = (module.translate(tf.constant(TEXTS[:3])) for module in (twice, tiny_translator))
+    assert answer["translation"].numpy().tolist() == single["translation"].numpy().tolist()
+    np.testing.assert_allclose(answer["score"], single["score"], atol=1e-5)
 
 
 @pytest.mark.usefixtures("eagerly")
@@ -124,10 +124,10 @@ def test_several_models_are_one_with_their_mean_probability(trained, tiny_transl
 )
 def test_every_network_can_translate(trained, settings):
     config = dataclasses.replace(trained.config, units=8, embedding_units=8, beam_width=2, **settings)
-    module = APPLICATION.serving_module(Trained(config, trained.assets, APPLICATION.build(config, trained.assets)))
-    found = module.attention(tf.constant(["The cat sees the dog."]))
-    written = (found["tokens"].numpy() != b"").astype(np.float32)
-    np.testing.assert_allclose(tf.reduce_sum(found["weights"], axis=2), written, atol=1e-4)
+    module = Translator(Trained(config, trained.assets, APPLICATION.task.build(config, trained.assets)))
+    answer = module.attention(tf.constant(["The cat sees the dog."]))
+    written = (answer["tokens"].numpy() != b"").astype(np.float32)
+    np.testing.assert_allclose(tf.reduce_sum(answer["weights"], axis=2), written, atol=1e-4)
 
 
 @pytest.mark.usefixtures("eagerly")
@@ -135,7 +135,7 @@ def test_sentences_without_a_translation_are_not_drawn(trained):
     model = trained.model
     kept = model.softmax_bias.numpy()
     model.softmax_bias.assign(kept + 100 * (np.arange(len(kept)) == END))
-    module = APPLICATION.serving_module(trained)
+    module = Translator(trained)
     assert attended(module, ["cat dog", ""]) == []
     assert translate_all(module, ["cat dog", ""]) == ["", ""]
     model.softmax_bias.assign(kept)
@@ -146,11 +146,11 @@ def test_an_unknown_word_is_copied_from_where_the_attention_is(trained):
     model = trained.model
     kept = model.softmax_bias.numpy()
     model.softmax_bias.assign(kept + 100 * (np.arange(len(kept)) == 1))  # it says that it knows no word
-    module = APPLICATION.serving_module(trained)  # which its functions do not hold
-    found = module.translate(tf.constant(["cat dog"]))["translation"].numpy()[0].decode()
+    module = Translator(trained)  # which its functions do not hold
+    answer = module.translate(tf.constant(["cat dog"]))["translation"].numpy()[0].decode()
     model.softmax_bias.assign(kept)
-    assert found
-    assert set(found.replace(" ", "")) <= set("catdog")
+    assert answer
+    assert set(answer.replace(" ", "")) <= set("catdog")
 
 
 def test_an_export_answers_in_the_c_loader_as_predict_does(exported, tiny_translator):
@@ -159,9 +159,9 @@ def test_an_export_answers_in_the_c_loader_as_predict_does(exported, tiny_transl
     with NativeSavedModel(exported) as served:
         assert set(served.signatures) == {"serving_default", "n_best", "attention"}
         for texts in (TEXTS, TEXTS[:1]):
-            found, expected = served.run({"text": texts}), tiny_translator.translate(tf.constant(texts))
-            assert found["translation"].tolist() == expected["translation"].numpy().tolist()
-            np.testing.assert_allclose(found["score"], expected["score"], atol=1e-5)
+            translated, expected = served.run({"text": texts}), tiny_translator.translate(tf.constant(texts))
+            assert translated["translation"].tolist() == expected["translation"].numpy().tolist()
+            np.testing.assert_allclose(translated["score"], expected["score"], atol=1e-5)
         several = served.run({"text": TEXTS[:3]}, "n_best")
         expected = tiny_translator.n_best(tf.constant(TEXTS[:3]))
         assert several["translations"].tolist() == expected["translations"].numpy().tolist()
@@ -177,8 +177,8 @@ def test_predict_translates_line_by_line(translation, tiny_translation_run, tiny
     assert answer.status == 0
     assert answer.output.split("\n")[:3] == translate_all(tiny_translator, lines)
     answer = translation("predict", tiny_translation_run, "--json", "--n-best", lines[0])
-    found = json.loads(answer.output)
-    assert "translations" in json.dumps(found)
+    translated = json.loads(answer.output)
+    assert "translations" in json.dumps(translated)
 
 
 def test_limits_leave_room():

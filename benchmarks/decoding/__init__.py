@@ -1,0 +1,1 @@
+"""Decoding in the graph beside loops in Python."""

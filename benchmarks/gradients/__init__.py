@@ -1,0 +1,1 @@
+"""What clipping and watching gradients costs."""

@@ -1,0 +1,1 @@
+"""Speed and memory of the recurrent layers beside their peers."""

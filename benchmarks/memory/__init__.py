@@ -1,0 +1,1 @@
+"""Which recurrent networks remember for long."""

@@ -1,0 +1,1 @@
+"""Exported models behind a server: speed, memory, and the limit in process."""

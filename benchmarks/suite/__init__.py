@@ -1,0 +1,1 @@
+"""The tests themselves: what they cost, and how many faults they notice."""
