@@ -1,5 +1,6 @@
 """What needs no decoder: one caption for all images, and captions of train images that look alike."""
 
+import itertools
 from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -7,8 +8,8 @@ from typing import NamedTuple
 import numpy as np
 import scipy.sparse
 
-from apps.image_captioning.captions import plain_caption
-from apps.image_captioning.consensus import CiderSpace
+from apps.image_captioning.data import plain_caption
+from apps.image_captioning.metrics import CiderSpace
 
 NEIGHBOURS = (1, 5, 15, 30, 60, 100)
 """Numbers of train images that the choice is among."""
@@ -25,7 +26,7 @@ def most_frequent_caption(captions: Sequence[Sequence[str]]) -> str:
     Raises:
         ValueError: There is none.
     """
-    counts = Counter(text for each in captions for text in sorted({plain_caption(caption) for caption in each}))
+    counts = Counter(text for texts in captions for text in sorted({*map(plain_caption, texts)}))
     if not counts:
         raise ValueError("need one caption at least")
     most = max(counts.values())
@@ -35,7 +36,7 @@ def most_frequent_caption(captions: Sequence[Sequence[str]]) -> str:
 
 def _most_typical(captions: Sequence[Sequence[str]], texts: Sequence[str]) -> str:
     """The text of the highest mean CIDEr to captions; of several, the first."""
-    everything = [caption for each in captions for caption in each]
+    everything = list(itertools.chain.from_iterable(captions))
     units = CiderSpace(captions).units([*texts, *everything])
     return texts[int(np.argmax(units[: len(texts)] @ units[len(texts) :].mean(axis=0)))]
 
@@ -66,9 +67,9 @@ class Retrieval(NamedTuple):
         """
         if features.ndim != 2 or features.shape[1] != self.features.shape[1]:
             raise ValueError(f"need features [images, {self.features.shape[1]}], got {list(features.shape)}")
-        texts = [caption for each in self.captions for caption in each]
+        texts = list(itertools.chain.from_iterable(self.captions))
         ends = np.cumsum([0, *map(len, self.captions)])
-        found = []
+        chosen = []
         for near in nearest(self.features, features, self.neighbours):
             rows = np.concatenate([np.arange(ends[image], ends[image + 1]) for image in near])
             candidates = self.units[rows]
@@ -76,8 +77,8 @@ class Retrieval(NamedTuple):
             if (least := len(rows) - AGREEING) > 0:
                 # A caption need not suit those neighbours that mislead.
                 agreement = np.partition(agreement, least, axis=1)[:, least:]
-            found.append(plain_caption(texts[rows[int(np.argmax(agreement.sum(axis=1)))]]))
-        return found
+            chosen.append(plain_caption(texts[rows[int(np.argmax(agreement.sum(axis=1)))]]))
+        return chosen
 
 
 def fit_retrieval(
@@ -109,15 +110,15 @@ def fit_retrieval(
         raise ValueError(f"{len(validation_features)} images and captions of {len(validation_captions)} do not fit")
     space = CiderSpace(captions)
     candidates = [number for number in NEIGHBOURS if number <= len(features)]
-    units = space.units([caption for each in captions for caption in each])
-    found = [Retrieval(unit_length(features), captions, units, number) for number in candidates]
+    units = space.units(list(itertools.chain.from_iterable(captions)))
+    retrievals = [Retrieval(unit_length(features), captions, units, number) for number in candidates]
     if not len(validation_features):
-        return found[-1]
+        return retrievals[-1]
 
     def score(retrieval: Retrieval) -> float:
         return float(space.cider_d(retrieval.retrieve(validation_features[:most]), validation_captions[:most]).mean())
 
-    return max(found, key=score)
+    return max(retrievals, key=score)
 
 
 def nearest(train: np.ndarray, features: np.ndarray, count: int) -> np.ndarray:

@@ -1,12 +1,10 @@
 """Settings of image captioning."""
 
 import dataclasses
-from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import Field
 
-from recur.training.application import PresetName
 from recur.training.config import Count, Fraction, NonNegative, Positive, Size, TrainingConfig
 
 
@@ -88,26 +86,3 @@ class AnswerOptions:
 
     n_best: bool = False
     """Show several captions of each image, with their scores."""
-
-
-_DEFAULT = CaptioningConfig(
-    epochs=7, batch_size=64, word_dropout=0.1, context_dropout=0.5, output_dropout=0.5, ema_momentum=0.995
-)
-
-PRESETS: Mapping[PresetName, CaptioningConfig] = {
-    "quick": CaptioningConfig(
-        epochs=8,
-        learning_rate=2e-3,
-        embedding_units=128,
-        units=256,
-        attention_penalty=0.0,
-        word_dropout=0.2,
-        embedding_dropout=0.1,
-        context_dropout=0.2,
-        output_dropout=0.2,
-        ema_momentum=0.98,
-        beam_width=3,
-    ),
-    "default": _DEFAULT,
-    "best": dataclasses.replace(_DEFAULT, patience=3, self_critical_epochs=8),
-}

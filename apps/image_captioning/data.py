@@ -1,33 +1,58 @@
 """Images and their captions in three parts, whatever they were read from."""
 
 import dataclasses
-import math
+import functools
 import re
-from collections.abc import Mapping, Sequence
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
 
-from apps.image_captioning.captions import caption_words
-from apps.image_captioning.photographs import Columns, Found, read_photographs
+from apps.image_captioning.config import CaptioningConfig
+from apps.image_captioning.images import bad_images
+from apps.image_captioning.readers import Entry, read_source
 from recur.data import sources
 from recur.data.archives import NamedBytes
-from recur.data.splits import keyed_order
+from recur.data.splits import hold_out
 from recur.errors import InputError
 
 PARTS = ("train", "validation", "test")
+SPLIT_SEED = 0  # not the run's: runs with different seeds are then measured on the same images
 BREAKS = re.compile(r"[\t\r\n]+")
 """What would begin another cell or line when a caption is written out."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Captioned:
-    """Of a corpus.
+class Images(Sequence[bytes]):
+    """Contents of images, each read when it is asked for.
 
     Attributes:
-        images: By which name and how to read each; nothing is known of what is in it.
+        files: By which name and how to read each.
+    """
+
+    def __init__(self, files: Iterable[NamedBytes]):
+        self.files = tuple(files)
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def __getitem__(self, index: int) -> bytes:
+        return self.files[index].read()
+
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """Of all contents in this order."""
+        return sources.fingerprint(self)
+
+
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """Images with captions.
+
+    Attributes:
+        images: Their contents.
         captions: Of each image one or more, as found.
         groups: Of each image the group it is evaluated in, or nothing at all: of `sample` what of it was never seen.
     """
 
-    images: list[NamedBytes]
+    images: Images
     captions: list[list[str]]
     groups: list[str]
 
@@ -37,97 +62,130 @@ class Captioned:
 
 
 @dataclasses.dataclass(frozen=True)
-class Corpus:
+class Album:
     """Images with captions, in three parts that share no image.
 
     Attributes:
         source: What it was read from.
-        fingerprint: A digest of all captions, names and sizes of images as they are divided.
+        fingerprint: A digest of all captions, names and sizes of images as they are divided; images that cannot be
+            decoded are included, whether they were left out afterwards or not.
         train: To fit on.
-        validation: The source's own, or held out.
+        validation: To choose by; the source's own, or held out.
         test: For `evaluate` alone; the source's own, or held out.
-        dropped: Why images and captions were left out, and how many.
-        notes: Lines to tell the user.
+        notes: Lines to tell the user: what was left out and what was held out.
     """
 
     source: str
     fingerprint: str
-    train: Captioned
-    validation: Captioned
-    test: Captioned
-    dropped: dict[str, int]
+    train: Part
+    validation: Part
+    test: Part
     notes: tuple[str, ...]
 
 
-def read_corpus(
-    source: str, validation_fraction: float, test_fraction: float, seed: int, columns: Columns | None = None
-) -> Corpus:
+def read_album(source: str, config: CaptioningConfig, seed: int = SPLIT_SEED) -> Album:
     """Reads images and captions, and holds out what parts the source does not have, by image.
 
     Args:
-        source: `sample` (scenes with captions from a grammar); a folder or an archive with Flickr8k as it is published
-            or on Kaggle; a folder with images and one table of captions, or that table; `coco_captions` or the name of
-            another TensorFlow dataset with its features.
-        validation_fraction: Share of the images to hold out, where the source has no validation part.
-        test_fraction: The same for test.
+        source: As `readers.read_source` takes it.
+        config: Has the shares of the images to hold out, and the columns of a table.
         seed: Of the division, and of the scenes of `sample`.
-        columns: Of a table.
 
     Raises:
         InputError: The source is missing or unreadable, or has too few images with captions.
     """
-    found = _read(source, seed, columns or Columns())
-    captions = {name: _complete(texts) for name, texts in found.captions.items()}
-    complete = [name for name, texts in captions.items() if texts and name in found.images]
-    dropped = _dropped(found, captions)
-    if not complete:
+    everything = read_source(source, config, seed)
+    entries = [dataclasses.replace(entry, captions=_complete(entry.captions)) for entry in everything]
+    usable = [entry for entry in entries if entry.image and entry.captions]
+    if not usable:
         raise InputError(f"{source} has no image with a caption; give images with captions")
-    if found.parts:
-        names = {part: [name for name in complete if found.parts.get(name) == part] for part in PARTS}
-        names = {part: members for part, members in names.items() if members}
-    else:
-        names = {"train": complete}
-    if "train" not in names:
-        raise InputError(f"{source} has no image to train on, but for {' and '.join(names)}; put some in train")
-    fractions = {"validation": validation_fraction, "test": test_fraction}
-    if missing := {part: fraction for part, fraction in fractions.items() if part not in names}:
-        names |= _hold_out(source, names["train"], missing, seed)
-    parts = {
-        part: Captioned(
-            [found.images[name] for name in names[part]],
-            [captions[name] for name in names[part]],
-            [found.groups[name] for name in names[part] if name in found.groups],
-        )
-        for part in PARTS
+    dropped = _dropped(everything, entries)
+    divided = any(entry.part for entry in entries)
+    members = {part: [entry for entry in usable if entry.part == part] for part in PARTS}
+    if not divided:
+        members["train"] = usable
+    if not members["train"]:
+        parts = " and ".join(part for part in PARTS if members[part])
+        raise InputError(f"{source} has no image to train on, but for {parts}; put some in train")
+    fractions = {"validation": config.validation_fraction, "test": config.test_fraction}
+    if missing := {part: fraction for part, fraction in fractions.items() if not members[part]}:
+        candidates = members["train"]
+        rows = {entry.name: 1 for entry in candidates}
+        part_of = hold_out(source, rows, missing, seed, "images", "with captions")
+        for part in ("train", *missing):
+            members[part] = [entry for entry in candidates if part_of.get(entry.name, "train") == part]
+    notes = {
+        "left out": [f"{number:,} {reason}" for reason, number in dropped.items()],
+        "images held out of train": [f"{len(members[part]):,} for {part}" for part in missing],
     }
-    held_out = [f"{len(parts[part]):,} for {part}" for part in missing]
-    return Corpus(
+    return Album(
         source,
-        sources.fingerprint(_everything(names, parts)),
-        *(parts[part] for part in PARTS),
-        dropped,
-        tuple(
-            f"{begin}: {', '.join(rest)}"
-            for begin, rest in (
-                ("left out", [f"{number:,} {reason}" for reason, number in dropped.items()]),
-                ("images held out of train", held_out),
-            )
-            if rest
-        ),
+        _fingerprint(members),
+        *(_part(members[part]) for part in PARTS),
+        tuple(f"{begin}: {', '.join(rest)}" for begin, rest in notes.items() if rest),
     )
 
 
-def _read(source: str, seed: int, columns: Columns) -> Found:
-    if source == sources.SAMPLE:
-        from apps.image_captioning.scenes import read_scenes
+def without_bad_images(album: Album, skip_bad: bool) -> Album:
+    """An album all of whose images can be decoded: each is, once.
 
-        return read_scenes(seed)
-    path = sources.existing_path(source)
-    if path is not None:
-        return read_photographs(path, columns)
-    from apps.image_captioning.coco import read_tensorflow_dataset
+    Args:
+        album: As read.
+        skip_bad: Leave images that cannot be decoded out, with their captions, and count them.
 
-    return read_tensorflow_dataset(source)
+    Raises:
+        InputError: There is such an image, and it is not to be left out; or none is left.
+    """
+    parts, bad = {}, []
+    for name in PARTS:
+        part: Part = getattr(album, name)
+        faults = bad_images(part.images, part.images.fingerprint)
+        bad += [f"{part.images.files[index].name} {fault}" for index, fault in faults.items()]
+        if bad and not skip_bad:
+            raise InputError(f"{bad[0]}; to leave out all such images: --skip-bad")
+        if len(faults) == len(part):
+            raise InputError(f"no image of the {name} part of {album.source} can be decoded; give others")
+        kept = [index for index in range(len(part)) if index not in faults]
+        if faults:
+            part = Part(
+                Images(part.images.files[index] for index in kept),
+                [part.captions[index] for index in kept],
+                [part.groups[index] for index in kept] if part.groups else [],
+            )
+        parts[name] = part
+    left_out = (f"left out: {len(bad):,} images that cannot be decoded; the first: {bad[0]}",) if bad else ()
+    return dataclasses.replace(album, **parts, notes=album.notes + left_out)
+
+
+class _Plain(dict):
+    """What becomes of each character, by its code point: marks and symbols are dropped, others stay."""
+
+    def __missing__(self, code: int) -> int | None:
+        self[code] = None if unicodedata.category(chr(code))[0] in "PS" else code
+        return self[code]
+
+
+_PLAIN = _Plain()
+
+
+def caption_words(text: str) -> list[str]:
+    """Words of a caption, as the splits of Karpathy have them: lower case, punctuation dropped and not parted at.
+
+    Source:
+        Karpathy, A. & Fei-Fei, L. (2015), "Deep Visual-Semantic Alignments for Generating Image Descriptions", CVPR;
+        there only the punctuation of ASCII is dropped, which is all that Flickr8k has.
+
+    Example:
+        >>> caption_words("A tri-colored dog catches the man's Frisbee .")
+        ['a', 'tricolored', 'dog', 'catches', 'the', 'mans', 'frisbee']
+    """
+    plain = unicodedata.normalize("NFC", text).lower().translate(_PLAIN)
+    return unicodedata.normalize("NFC", plain).split()  # again: what was dropped may have stood before an accent
+
+
+def plain_caption(text: str) -> str:
+    """The same words with blanks between."""
+    return " ".join(caption_words(text))
 
 
 def _complete(texts: Sequence[str]) -> list[str]:
@@ -135,50 +193,37 @@ def _complete(texts: Sequence[str]) -> list[str]:
     return [BREAKS.sub(" ", text).strip() for text in texts if caption_words(text)]
 
 
-def _dropped(found: Found, captions: Mapping[str, Sequence[str]]) -> dict[str, int]:
-    """Why images and captions are left out, and how many."""
-    there = {name: len(texts) for name, texts in captions.items() if name in found.images}
+def _dropped(everything: Sequence[Entry], entries: Sequence[Entry]) -> dict[str, int]:
+    """Why images and captions are left out, and how many, given entries as read and with complete captions alone."""
+    all_captions, complete = (sum(len(entry.captions) for entry in some) for some in (everything, entries))
     counts = {
-        "captions without a word": sum(map(len, found.captions.values())) - sum(map(len, captions.values())),
-        "captions without an image": sum(len(texts) for name, texts in captions.items() if name not in there),
-        "images without a caption": sum(not there.get(name) for name in found.images),
+        "captions without a word": all_captions - complete,
+        "captions without an image": sum(len(entry.captions) for entry in entries if not entry.image),
+        "images without a caption": sum(bool(entry.image and not entry.captions) for entry in entries),
     }
-    if found.parts:
-        counts["images in no part"] = sum(bool(count) and name not in found.parts for name, count in there.items())
-        counts["images of a part, missing or without a caption"] = sum(not there.get(name) for name in found.parts)
+    if any(entry.part for entry in entries):
+        usable = [bool(entry.image and entry.captions) for entry in entries]
+        in_part = [bool(entry.part) for entry in entries]
+        counts["images in no part"] = sum(use and not part for use, part in zip(usable, in_part, strict=True))
+        counts["images of a part, missing or without a caption"] = sum(
+            part and not use for use, part in zip(usable, in_part, strict=True)
+        )
     return {reason: number for reason, number in counts.items() if number}
 
 
-def _hold_out(source: str, names: Sequence[str], fractions: Mapping[str, float], seed: int) -> dict[str, list[str]]:
-    """Divides images into train and the parts that fractions name.
-
-    Raises:
-        InputError: Too few images to hold out any and to leave some.
-    """
-    if min(fractions.values()) <= 0 or sum(fractions.values()) >= 1:
-        shares = " and ".join(f"{fraction:g}" for fraction in fractions.values())
-        raise InputError(f"{shares} of the images cannot be held out; give shares above 0 and below 1 together")
-    least = min(fractions.values())
-    if len(names) < (needed := math.ceil(1 / least)):
-        raise InputError(
-            f"{source} has too few images with captions: {len(names):,} to divide, and holding out {100 * least:g}% "
-            f"needs {needed:,}; give more, or hold out a larger share"
-        )
-    part_of: dict[str, str] = {}
-    rest = keyed_order(names, seed)
-    for part, fraction in fractions.items():
-        count = int(len(names) * fraction)
-        part_of |= dict.fromkeys(rest[:count], part)
-        rest = rest[count:]
-    return {part: [name for name in names if part_of.get(name, "train") == part] for part in ("train", *fractions)}
+def _part(entries: Sequence[Entry]) -> Part:
+    return Part(
+        Images(entry.image for entry in entries if entry.image),
+        [entry.captions for entry in entries],
+        [entry.group for entry in entries if entry.group],
+    )
 
 
-def _everything(names: Mapping[str, Sequence[str]], parts: Mapping[str, Captioned]) -> list[bytes]:
-    """What the fingerprint is of; no caption holds a newline, so that one can stand between them."""
-    return [
-        f"{part}\n{name}\n{image.size}\n{texts}".encode(errors="surrogatepass")
-        for part in PARTS
-        for name, image, texts in zip(
-            names[part], parts[part].images, map("\n".join, parts[part].captions), strict=True
-        )
-    ]
+def _fingerprint(members: Mapping[str, Sequence[Entry]]) -> str:
+    """Of what is known before images are read; no caption holds a newline, so that one can stand between them."""
+
+    def described(part: str, entry: Entry) -> bytes:
+        size, texts = entry.image.size if entry.image else 0, "\n".join(entry.captions)
+        return f"{part}\n{entry.name}\n{size}\n{texts}".encode(errors="surrogatepass")
+
+    return sources.fingerprint(described(part, entry) for part in PARTS for entry in members[part])

@@ -1,4 +1,4 @@
-"""What an encoder sees in images: computed once for the same images and the same encoder."""
+"""What training shows of images: features that an encoder gave once, or pixels a little different each time."""
 
 from collections.abc import Iterator, Sequence
 
@@ -7,16 +7,11 @@ import numpy as np
 import tensorflow as tf
 import tqdm
 
-from apps.image_captioning.image_files import check_image
-from apps.image_captioning.images import VERSION, decode_image
+from apps.image_captioning.images import VERSION, decoded, decoded_ahead
 from recur.data.row_cache import cached_rows
 from recur.data.sources import fingerprint
 
-
-def encoder_fingerprint(encoder: keras.Model) -> str:
-    """Tells one encoder from another by its name and its weights."""
-    parts = (part for weight in encoder.get_weights() for part in (str(weight.shape), weight.tobytes()))
-    return fingerprint([encoder.name, *parts])
+LEAST = 0.8  # of the height and of the width that a crop keeps
 
 
 def image_features(
@@ -27,7 +22,7 @@ def image_features(
     What was computed before a kill is not computed again. Of EfficientNet-Lite0 an image takes 125 kB, Flickr8k 1 GB.
 
     Args:
-        images: Contents of files; `image_files.bad_images` says which cannot be decoded.
+        images: Contents of files; `images.bad_images` says which cannot be decoded.
         images_fingerprint: Of all of them in this order: `recur.data.sources.fingerprint(images)`.
         encoder: From pixels uint8 [N, height, width, 3] to features [N, …], as it is used when the model is served.
         batch_size: Images that are encoded together.
@@ -48,7 +43,7 @@ def image_features(
         with tqdm.tqdm(
             desc="encoding images", total=len(images), initial=done, unit="image", delay=2, leave=False, disable=None
         ) as bar:
-            for pixels in pixel_batches(images, rows, batch_size):
+            for pixels in decoded_ahead(images, rows, batch_size):
                 yield encode(pixels).numpy()
                 bar.update(len(pixels))
 
@@ -56,31 +51,40 @@ def image_features(
     return cached_rows(key, (len(images), *encoder.output_shape[1:]), np.float16, compute)
 
 
-def pixel_batches(images: Sequence[bytes], rows: np.ndarray, batch_size: int) -> Iterator[tf.Tensor]:
-    """Pixels of some images, read and decoded in parallel and ahead.
+def encoder_fingerprint(encoder: keras.Model) -> str:
+    """Tells one encoder from another by its name and its weights."""
+    parts = (part for weight in encoder.get_weights() for part in (str(weight.shape), weight.tobytes()))
+    return fingerprint([encoder.name, *parts])
+
+
+def mean_features(features: np.ndarray) -> np.ndarray:
+    """Averages over the regions: features [images, rows, columns, channels] to float32 [images, channels]."""
+    return np.stack([image.astype(np.float32).mean(axis=(0, 1)) for image in features])
+
+
+def pixels_of(images: Sequence[bytes], rows: np.ndarray) -> np.ndarray:
+    """Pixels uint8 [rows, 224, 224, 3] of some images, each decoded once."""
+    different, places = np.unique(rows, return_inverse=True)
+    return decoded(images[index] for index in different)[places]
+
+
+def random_views(pixels: np.ndarray, mirror: bool, seed: int) -> np.ndarray:
+    """Crops of four fifths at least of the height and the width, brought back to size; the same for the same seed.
 
     Args:
-        images: Contents of files.
-        rows: Indices of those to give, in their order, int64 [rows].
-        batch_size: Images in a batch; the last may have fewer.
+        pixels: uint8 [images, height, width, 3].
+        mirror: Whether every second image, by chance, is mirrored.
+        seed: Of the draw.
 
-    Yields:
-        Batches uint8 [N, 224, 224, 3].
-
-    Raises:
-        InputError: An image cannot be read, or cannot be decoded.
+    Returns:
+        uint8, of the same shape.
     """
-
-    def read(row: tf.Tensor) -> tf.Tensor:
-        content = tf.numpy_function(lambda index: images[int(index)], [row], tf.string, stateful=False)
-        return decode_image(tf.ensure_shape(content, []))
-
-    done = 0
-    try:
-        for batch in tf.data.Dataset.from_tensor_slices(rows).map(read, tf.data.AUTOTUNE).batch(batch_size).prefetch(2):
-            yield batch
-            done += len(batch)
-    except tf.errors.OpError:
-        for row in rows[done : done + batch_size]:
-            check_image(f"image {row}", images[row])
-        raise
+    random = np.random.default_rng(seed)
+    sizes = random.uniform(LEAST, 1, (len(pixels), 2))
+    begins = random.uniform(0, 1 - sizes)
+    boxes = np.concatenate([begins, begins + sizes], axis=1)  # top, left, bottom, right
+    if mirror:
+        mirrored = random.random(len(pixels)) < 0.5
+        boxes[mirrored] = boxes[mirrored][:, [0, 3, 2, 1]]
+    views = tf.image.crop_and_resize(pixels, boxes, np.arange(len(pixels)), pixels.shape[1:3])
+    return tf.cast(tf.round(views), tf.uint8).numpy()

@@ -13,12 +13,19 @@ What TensorFlow 2.21's decoders make of unusual images, found by trying:
 - `decode_image` would also read WebP and JPEG XL, which not every server does; they are refused.
 """
 
+import concurrent.futures
+import os
+from collections.abc import Iterable, Iterator, Sequence
+
+import numpy as np
 import tensorflow as tf
+import tqdm
 
 from apps.image_captioning.efficientnet_lite import SIZE
+from apps.image_captioning.image_files import DAMAGED, MOST_PIXELS, header_fault
+from recur.data.caching import cached_arrays
+from recur.errors import InputError
 
-MOST_PIXELS = 50_000_000
-"""Of an image; decoding takes some 4 bytes for each, up to 25 of a PNG with alpha."""
 VERSION = "images-1"
 """Another one makes cached features worthless."""
 
@@ -190,9 +197,9 @@ def _header(image_bytes: tf.Tensor) -> tf.Tensor:
 def _orientation(image_bytes: tf.Tensor) -> tf.Tensor:
     """How a JPEG's rows and columns lie, as EXIF counts: int32 [], 1 to 8; 1 where it does not say."""
     start = tf.strings.substr(image_bytes, 0, _ORIENTATION_WITHIN)
-    found = tf.strings.regex_replace(start, _ORIENTATION, r"\1\2", replace_global=False)
-    known = _starts(image_bytes, b"\xff\xd8\xff") & tf.equal(tf.strings.length(found), 1)
-    return tf.cast(tf.io.decode_raw(tf.where(known, found, b"\1"), tf.uint8)[0], tf.int32)
+    said = tf.strings.regex_replace(start, _ORIENTATION, r"\1\2", replace_global=False)
+    known = _starts(image_bytes, b"\xff\xd8\xff") & tf.equal(tf.strings.length(said), 1)
+    return tf.cast(tf.io.decode_raw(tf.where(known, said, b"\1"), tf.uint8)[0], tf.int32)
 
 
 def _upright(pixels: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:
@@ -204,3 +211,95 @@ def _upright(pixels: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:
     pixels = tf.cond(among(5, 6, 7, 8), lambda: tf.transpose(pixels, [1, 0, 2]), lambda: pixels)
     pixels = tf.cond(among(2, 3, 6, 7), lambda: tf.reverse(pixels, [1]), lambda: pixels)
     return tf.cond(among(3, 4, 7, 8), lambda: tf.reverse(pixels, [0]), lambda: pixels)
+
+
+def decoded(contents: Iterable[bytes]) -> np.ndarray:
+    """Images as the encoder sees them: uint8 [images, 224, 224, 3].
+
+    Raises:
+        tf.errors.InvalidArgumentError: As `decode_images`.
+    """
+    return decode_images(tf.constant(list(contents), tf.string)).numpy()
+
+
+def decoded_ahead(images: Sequence[bytes], rows: np.ndarray, batch_size: int) -> Iterator[tf.Tensor]:
+    """Some images as the encoder sees them, read and decoded in parallel and ahead.
+
+    Args:
+        images: Contents of files.
+        rows: Indices of those to give, in their order, int64 [rows].
+        batch_size: Images in a batch; the last may have fewer.
+
+    Yields:
+        Batches uint8 [N, 224, 224, 3].
+
+    Raises:
+        InputError: An image cannot be read, or cannot be decoded.
+    """
+
+    def read(row: tf.Tensor) -> tf.Tensor:
+        content = tf.numpy_function(lambda index: images[int(index)], [row], tf.string, stateful=False)
+        return decode_image(tf.ensure_shape(content, []))
+
+    done = 0
+    try:
+        for batch in tf.data.Dataset.from_tensor_slices(rows).map(read, tf.data.AUTOTUNE).batch(batch_size).prefetch(2):
+            yield batch
+            done += len(batch)
+    except tf.errors.OpError:
+        for row in rows[done : done + batch_size]:
+            check_image(f"image {row}", images[row])
+        raise
+
+
+# Whatever the content: compiled once.
+_decode = tf.function(decode_pixels, input_signature=[tf.TensorSpec([], tf.string)])
+
+
+def check_image(name: str, content: bytes) -> None:
+    """Refuses what the graph cannot decode; an image that is too large is known by its header and not decoded.
+
+    Args:
+        name: What to call it.
+        content: Of its file.
+
+    Raises:
+        InputError: It is no image, of another format, damaged, cut short, or has too many pixels.
+    """
+    if fault := _fault(content):
+        raise InputError(f"{name} {fault}")
+
+
+def bad_images(images: Sequence[bytes], fingerprint: str) -> dict[int, str]:
+    """Which images cannot be decoded, determined once for the same images.
+
+    Args:
+        images: Contents of files. Those in memory are one a processor.
+        fingerprint: Of all of them in this order: `recur.data.sources.fingerprint(images)`.
+
+    Returns:
+        What is wrong with each bad one and what to do, to stand behind its name, by its index.
+    """
+
+    def compute() -> dict[str, np.ndarray]:
+        with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as threads:  # TensorFlow decodes without the lock
+            checks = threads.map(lambda index: _fault(images[index]), range(len(images)))
+            faults = list(
+                tqdm.tqdm(checks, "checking images", len(images), unit="image", delay=2, leave=False, disable=None)
+            )
+        bad = [index for index, fault in enumerate(faults) if fault]
+        return {"bad": np.array(bad, np.int64), "faults": np.array([faults[index] for index in bad], np.str_)}
+
+    stored = cached_arrays(f"bad-{VERSION}-{fingerprint}", compute)
+    return dict(zip(stored["bad"].tolist(), stored["faults"].tolist(), strict=True))
+
+
+def _fault(content: bytes) -> str:
+    """What is wrong with an image, or nothing."""
+    if fault := header_fault(content):
+        return fault
+    try:
+        _decode(content)
+    except tf.errors.InvalidArgumentError:
+        return DAMAGED
+    return ""

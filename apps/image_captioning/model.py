@@ -7,19 +7,20 @@ import keras
 import tensorflow as tf
 from keras import ops
 
+from apps.image_captioning.config import CaptioningConfig
 from apps.image_captioning.efficientnet_lite import train_last_blocks
 from apps.image_captioning.encoders import encoder as find_encoder
-from apps.image_captioning.regions import Regions
 from recur.layers.builders import attention_decoder, recurrent_stack
 from recur.layers.decoder import Decoder
 from recur.layers.dropout_embedding import DropoutEmbedding
 from recur.text.words import PADDING
+from recur.training.model import ConfiguredModel
 
 Tensor = Any
 
 
 @keras.saving.register_keras_serializable("recur")
-class CaptioningModel(keras.Model):
+class CaptioningModel(ConfiguredModel[CaptioningConfig]):
     """Writes captions with soft attention over the regions of an image (Xu et al. 2015), or without.
 
     The initial states are made from the mean region (section 3.1.2). With attention, every step looks at the regions
@@ -28,83 +29,44 @@ class CaptioningModel(keras.Model):
     (Press & Wolf 2017). The encoder is part of the model, so that what is saved needs nothing else. Where it is not
     trained, training reads the features that it gave.
 
+    In training some of the words read may be the model's own guesses (scheduled sampling, Bengio et al. 2015): those
+    of a first pass over the right words, so that all steps are guessed at once (Mihaylova & Martins 2019, section 3).
+    `attention_penalty` weighs the doubly stochastic regularisation (section 4.2.1), `unevenness`.
+
     Args:
+        config: Its hyperparameters.
         vocabulary_size: Words, special ids included.
-        encoder: A name that `encoders.encoder` knows.
-        attention: Whether to attend.
-        cell: `lstm`, `gru`, …
-        embedding_units: Width of the embedding.
-        units: Width of a region, of a recurrent layer and of the attention.
-        layers: Recurrent layers, of which the lowest attends.
-        attention_penalty: Weight of the doubly stochastic regularisation (section 4.2.1): the mean over regions of
-            (1 - the attention it got over all steps)^2.
-        scheduled_sampling: Share of the words read in training that are the model's own guesses (Bengio et al. 2015).
-            They are those of a first pass over the right words, so that all steps are guessed at once (Mihaylova &
-            Martins 2019, section 3).
-        word_dropout: Rate at which words are dropped.
-        embedding_dropout: Rate of the embedding's features, dropped at all steps of a caption alike.
-        context_dropout: Rate on regions, and between recurrent layers.
-        output_dropout: Rate on what is compared with the words.
-        trained_blocks: Blocks at the encoder's end that are trained, of EfficientNet-Lite0 alone.
     """
 
-    def __init__(
-        self,
-        vocabulary_size: int,
-        encoder: str,
-        attention: bool,
-        cell: str,
-        embedding_units: int,
-        units: int,
-        layers: int,
-        attention_penalty: float,
-        scheduled_sampling: float,
-        word_dropout: float,
-        embedding_dropout: float,
-        context_dropout: float,
-        output_dropout: float,
-        trained_blocks: int = 0,
-        **kwargs: Any,
-    ):
-        super().__init__(**kwargs)
-        self.settings = {
-            "vocabulary_size": vocabulary_size,
-            "encoder": encoder,
-            "attention": attention,
-            "cell": cell,
-            "embedding_units": embedding_units,
-            "units": units,
-            "layers": layers,
-            "attention_penalty": attention_penalty,
-            "scheduled_sampling": scheduled_sampling,
-            "word_dropout": word_dropout,
-            "embedding_dropout": embedding_dropout,
-            "context_dropout": context_dropout,
-            "output_dropout": output_dropout,
-            "trained_blocks": trained_blocks,
-        }
-        self.attends, self.attention_penalty = attention, attention_penalty
-        self.scheduled_sampling = scheduled_sampling
-        self.seed_generator = keras.random.SeedGenerator() if scheduled_sampling else None
-        self.encoder = find_encoder(encoder).build()
-        if trained_blocks:
-            train_last_blocks(self.encoder, trained_blocks)
+    config_type = CaptioningConfig
+
+    def __init__(self, config: CaptioningConfig | None = None, *, vocabulary_size: int, **settings: Any):
+        super().__init__(config, {"vocabulary_size": vocabulary_size}, **settings)
+        config = self.config
+        embedding_units, units, dropout = config.embedding_units, config.units, config.context_dropout
+        self.seed_generator = keras.random.SeedGenerator() if config.scheduled_sampling else None
+        self.encoder = find_encoder(config.encoder).build()
+        if config.trained_blocks:
+            train_last_blocks(self.encoder, config.trained_blocks)
         else:
             self.encoder.trainable = False
         self.regions = Regions(units, name="regions")
-        # As wide as is usual where a softmax shares the weights (Vaswani et al. 2017, section 3.4).
-        initializer = keras.initializers.RandomNormal(stddev=embedding_units**-0.5)
         self.embedding = DropoutEmbedding(
-            vocabulary_size, embedding_units, dropout=word_dropout, embeddings_initializer=initializer, name="embedding"
+            vocabulary_size,
+            embedding_units,
+            dropout=config.word_dropout,
+            # As wide as is usual where a softmax shares the weights (Vaswani et al. 2017, section 3.4).
+            embeddings_initializer=keras.initializers.RandomNormal(stddev=embedding_units**-0.5),
+            name="embedding",
         )
-        self.embedding_dropout = keras.layers.SpatialDropout1D(embedding_dropout)
-        self.context_dropout = keras.layers.Dropout(context_dropout)
-        if attention:
-            self.decoder = attention_decoder("bahdanau", cell, units, layers, dropout=context_dropout, gate=True)
+        self.embedding_dropout = keras.layers.SpatialDropout1D(config.embedding_dropout)
+        self.context_dropout = keras.layers.Dropout(dropout)
+        if config.attention:
+            self.decoder = attention_decoder("bahdanau", config.cell, units, config.layers, dropout=dropout, gate=True)
         else:
-            self.decoder = Decoder(recurrent_stack(cell, units, layers, dropout=context_dropout))
+            self.decoder = Decoder(recurrent_stack(config.cell, units, config.layers, dropout=dropout))
         self.projection = keras.layers.Dense(embedding_units, use_bias=False, name="projection")
-        self.output_dropout = keras.layers.Dropout(output_dropout)
+        self.output_dropout = keras.layers.Dropout(config.output_dropout)
 
     @property
     def map_shape(self) -> tuple[int, int]:
@@ -113,15 +75,15 @@ class CaptioningModel(keras.Model):
 
     def build(self, input_shape: Any = None) -> None:
         """Builds the layers."""
-        width, units = self.settings["embedding_units"], self.settings["units"]
+        width, units = self.config.embedding_units, self.config.units
         rows, columns = self.map_shape
         self.regions.build(self.encoder.output_shape)
         self.embedding.build((None, None))
-        memory = [(None, rows * columns, units)] if self.attends else []
+        memory = [(None, rows * columns, units)] if self.config.attention else []
         self.decoder.build((None, None, width), *memory, (None, units))
         self.projection.build((None, units))
         self.softmax_bias = self.add_weight(
-            shape=(self.settings["vocabulary_size"],), initializer="zeros", name="softmax_bias"
+            shape=(self.sizes["vocabulary_size"],), initializer="zeros", name="softmax_bias"
         )
         self.built = True
 
@@ -139,17 +101,17 @@ class CaptioningModel(keras.Model):
         words = inputs["words"]
         features = self.encoder(inputs["pixels"], training=False) if "pixels" in inputs else inputs["features"]
         written, regions = words != PADDING, self.regions(features)
-        if training and self.scheduled_sampling:
+        if training and self.config.scheduled_sampling:
             words = self._partly_guessed(words, regions)
         outputs, weights = self._read(words, regions, training)
-        if training and self.attends and self.attention_penalty:
-            self.add_loss(self.attention_penalty * unevenness(weights, written))
+        if training and self.config.attention and self.config.attention_penalty:
+            self.add_loss(self.config.attention_penalty * unevenness(weights, written))
         return self._logits(tf.boolean_mask(outputs, written), training)
 
     def _read(self, words: Tensor, regions: Tensor, training: bool) -> tuple[Tensor, Tensor | None]:
         """Outputs [batch, steps, units] after each word, and the attention's weights [batch, steps, regions]."""
         embedded, summary = self._embed(words, training), ops.mean(regions, axis=1)
-        if not self.attends:
+        if not self.config.attention:
             summary = self.context_dropout(summary, training=training)
             return self.decoder(embedded, summary, training=training)[0], None
         memory = self.context_dropout(regions, training=training)
@@ -162,14 +124,16 @@ class CaptioningModel(keras.Model):
         expected = ops.argmax(self._logits(ops.reshape(outputs, (-1, outputs.shape[-1]))), axis=-1)
         expected = ops.reshape(ops.cast(expected, words.dtype), ops.shape(words))
         guesses = ops.concatenate([words[:, :1], expected[:, :-1]], axis=1)
-        drawn = keras.random.uniform(ops.shape(words), seed=self.seed_generator) < self.scheduled_sampling
+        drawn = keras.random.uniform(ops.shape(words), seed=self.seed_generator) < self.config.scheduled_sampling
         return tf.stop_gradient(ops.where(drawn, guesses, words))
 
     def begin(self, features: Tensor) -> tuple[list[Tensor], Any]:
         """The states [batch, size] to decode from and the memory, given features [batch, rows, columns, channels]."""
         regions = self.regions(features)
         summary = ops.mean(regions, axis=1)
-        return self.decoder.begin(regions, summary) if self.attends else (self.decoder.initial_states(summary), ())
+        if self.config.attention:
+            return self.decoder.begin(regions, summary)
+        return self.decoder.initial_states(summary), ()
 
     def step(
         self, symbols: Tensor, states: Sequence[Tensor], memory: Any
@@ -185,16 +149,12 @@ class CaptioningModel(keras.Model):
             Logits [batch, vocabulary_size], the new states, and the attention's weights [batch, regions] or None.
         """
         embedded = self._embed(symbols[:, None])[:, 0]
-        if self.attends:
+        if self.config.attention:
             output, states, weights = self.decoder.step(embedded, states, memory)
         else:
             output, states = self.decoder.step(embedded, states)
             weights = None
         return self._logits(output), states, weights
-
-    def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
-        return super().get_config() | self.settings
 
     def _embed(self, ids: Tensor, training: bool = False) -> Tensor:
         return self.embedding_dropout(self.embedding(ids, training=training), training=training)
@@ -222,3 +182,44 @@ def unevenness(weights: Tensor, written: Tensor) -> Tensor:
     """
     total = ops.sum(ops.where(written[:, :, None], weights, 0.0), axis=1)
     return ops.mean(ops.square(1.0 - ops.cast(total, "float32")))
+
+
+@keras.saving.register_keras_serializable("recur")
+class Regions(keras.layers.Layer):
+    """Brings features of regions to another width, and adds what stands for their row and their column.
+
+    A region is W f + b + r_row + c_column. Features of a convolutional network say little of where they are, and what
+    an attention has averaged says nothing, and "to the left of" needs it. The vectors r and c are learned, as the
+    positions of words are in Gehring et al. 2017, section 3.1. Nothing follows the sum, so that the mean of all regions
+    tells what there is, and where it is only as far as the features do.
+
+    Args:
+        units: Width of a region.
+
+    Example:
+        >>> Regions(4)(keras.ops.ones((2, 7, 7, 8))).shape
+        TensorShape([2, 49, 4])
+    """
+
+    def __init__(self, units: int, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.units = units
+        self.projection = keras.layers.Dense(units, name="projection", dtype=self.dtype_policy)
+
+    def build(self, input_shape: Sequence[int | None]) -> None:
+        """Builds the projection and the places, given [N, rows, columns, channels]."""
+        _, rows, columns, _ = input_shape
+        self.projection.build(tuple(input_shape))
+        options = {"initializer": keras.initializers.RandomNormal(stddev=0.1)}
+        self.rows = self.add_weight(shape=(rows, 1, self.units), name="rows", **options)
+        self.columns = self.add_weight(shape=(1, columns, self.units), name="columns", **options)
+
+    def call(self, features: Tensor) -> Tensor:
+        """Returns the regions [N, rows * columns, units] of features [N, rows, columns, channels]."""
+        _, rows, columns, _ = features.shape
+        projected = self.projection(ops.cast(features, self.compute_dtype)) + self.rows + self.columns
+        return ops.reshape(projected, (-1, rows * columns, self.units))
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        return super().get_config() | {"units": self.units}

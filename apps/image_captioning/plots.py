@@ -3,11 +3,10 @@
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import matplotlib
 import numpy as np
-
-from apps.image_captioning.prediction import Looked
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
@@ -19,29 +18,47 @@ SHEET = 25
 LETTERS = 34
 
 
-def attention_plot(looked: Sequence[Looked], path: Path) -> Path:
+class AttentionMaps(NamedTuple):
+    """An image, what was said of it, and where the decoder looked meanwhile.
+
+    Attributes:
+        pixels: uint8 [height, width, 3], as the encoder sees them.
+        words: Of the caption.
+        weights: float32 [words, rows, columns].
+    """
+
+    pixels: np.ndarray
+    words: list[str]
+    weights: np.ndarray
+
+
+def attention_plot(described: Sequence[AttentionMaps], path: Path) -> Path:
     """Draws the words of captions over their attention maps on the image, of the first four images.
 
     Args:
-        looked: Images, words and weights; of longer captions the first eleven words are drawn.
+        described: Images, words and weights; of longer captions the first eleven words are drawn.
         path: Where the PNG goes.
 
     Raises:
         ValueError: There is no image, or weights are not [words, rows, columns].
     """
-    if not looked:
+    if not described:
         raise ValueError("need at least one image to draw")
-    for _, words, weights in looked:
+    for _, words, weights in described:
         if np.ndim(weights) != 3 or len(weights) != len(words):
             raise ValueError(f"weights {np.shape(weights)} do not fit {len(words)} words")
-    looked = looked[:MAPS]
-    columns = 1 + min(WORDS, max(len(words) for _, words, _ in looked))
+    described = described[:MAPS]
+    columns = 1 + min(WORDS, max(len(words) for _, words, _ in described))
     figure, axes = plt.subplots(
-        len(looked), columns, figsize=(1.6 * columns, 1.85 * len(looked) + 0.4), squeeze=False, layout="constrained"
+        len(described),
+        columns,
+        figsize=(1.6 * columns, 1.85 * len(described) + 0.4),
+        squeeze=False,
+        layout="constrained",
     )
     for axis in axes.flat:
         axis.set_axis_off()
-    for row, (pixels, words, weights) in zip(axes, looked, strict=True):
+    for row, (pixels, words, weights) in zip(axes, described, strict=True):
         row[0].imshow(pixels)
         height, width, _ = pixels.shape
         for axis, word, weight in zip(row[1:], words, weights, strict=False):

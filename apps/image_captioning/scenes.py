@@ -19,9 +19,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-from apps.image_captioning.photographs import Found
 from recur.data import sources
-from recur.data.archives import NamedBytes
 from recur.data.caching import cache_folder
 from recur.errors import InputError
 from recur.files import atomically
@@ -126,30 +124,21 @@ def draw_scenes(seed: int, group: str, count: int) -> Iterator[Scene]:
     wanted = group if group.startswith("unseen") else "seen"
     while count:
         number, layout = int(random.integers(1, len(NUMBERS) + 1)), int(random.integers(2**32))
-        parts = (list(each)[random.integers(len(each))] for each in (COLOURS, THINGS, RELATIONS, ANIMALS))
+        parts = (list(kind)[random.integers(len(kind))] for kind in (COLOURS, THINGS, RELATIONS, ANIMALS))
         scene = Scene(number, *parts, layout)
         if scene.group == wanted:
             count -= 1
             yield scene
 
 
-def read_scenes(seed: int) -> Found:
-    """The whole sample; its pictures are painted when they are read.
+def sample_scenes(seed: int) -> dict[str, list[Scene]]:
+    """The scenes of the whole sample by their kind.
 
     Raises:
         InputError: The package with the pictures is not installed.
     """
     _font()
-    images, captions, parts, groups = {}, {}, {}, {}
-    for kind, count in COUNTS.items():
-        for index, scene in enumerate(draw_scenes(seed, kind, count)):
-            name = f"{kind.replace(' ', '-')}-{index:04d}-{scene.layout:08x}.png"
-            images[name] = NamedBytes(name, 0, functools.partial(paint, scene))
-            captions[name] = [scene.caption]
-            parts[name] = kind if kind in ("train", "validation") else "test"
-            if parts[name] == "test":
-                groups[name] = kind
-    return Found(images, captions, parts, groups)
+    return {kind: list(draw_scenes(seed, kind, count)) for kind, count in COUNTS.items()}
 
 
 def example_files(count: int) -> list[str]:

@@ -1,20 +1,19 @@
 """Encoded images in, captions out, in one graph."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import tensorflow as tf
 
-from apps.image_captioning.assets import CaptioningAssets
+from apps.image_captioning.assets import CaptionVocabulary
+from apps.image_captioning.config import CaptioningConfig
 from apps.image_captioning.images import decode_what_can_be
 from apps.image_captioning.model import CaptioningModel
 from recur.decoding.beam_search import Hypotheses, beam_search
+from recur.serving.module import ServingModule
 from recur.serving.signatures import padded_to, shared_by_signatures
 from recur.text.subwords import BEGIN, END
 from recur.text.words import PADDING, UNKNOWN
-
-if TYPE_CHECKING:
-    from apps.image_captioning.config import CaptioningConfig
+from recur.training.task import Trained
 
 N_BEST = 5  # at most, of the signature `n_best`
 TOGETHER = 32  # images that are decoded and encoded together
@@ -23,28 +22,21 @@ LEAST = -1e30  # the score of a caption that the search did not find
 _IMAGES = tf.TensorSpec([None], tf.string)
 
 
-class Captioner(tf.Module):
+class Captioner(ServingModule[CaptioningModel]):
     """Describes images by beam search, each by itself: an answer does not depend on what is beside it.
 
     An image is a JPEG, a PNG, a GIF (its first frame) or a BMP, of any size up to 50 megapixels, grey or with alpha.
     What is none, damaged or larger has an empty caption with the score NaN, and its batch mates are answered.
 
     Args:
-        model: With its encoder.
-        assets: Its words.
-        config: How to decode.
+        trained: The model with its encoder, its words, and how to decode.
     """
 
-    def __init__(self, model: CaptioningModel, assets: CaptioningAssets, config: "CaptioningConfig"):
-        super().__init__()
-        # Without these the export loads and cannot run.
-        variables = {id(each): each.value for each in (*model.trainable_variables, *model.encoder.variables)}
-        self._owned = list(variables.values())
-        self._model: Callable[[], CaptioningModel] = lambda: model  # hidden: Keras would be saved along
-        self._vocabulary = assets.vocabulary
-        self._attends, self._map_shape = model.attends, model.map_shape
-        self._longest, self._beam_width = config.longest, config.beam_width
-        self._length_penalty, self._no_repeat_ngram = config.length_penalty, config.no_repeat_ngram
+    def __init__(self, trained: Trained[CaptioningConfig, CaptionVocabulary]):
+        model = trained.model
+        super().__init__(trained.models, [*model.trainable_variables, *model.encoder.variables])
+        self._vocabulary, self._map_shape = trained.assets, model.map_shape
+        self._config = trained.config
         pixels = tf.TensorSpec([None, *model.encoder.input_shape[1:]], tf.uint8)
         self._encode = shared_by_signatures(lambda pixels: model.encoder(pixels, training=False), pixels)
         self._search = shared_by_signatures(self._search_of, tf.TensorSpec([None, *model.encoder.output_shape[1:]]))
@@ -52,8 +44,8 @@ class Captioner(tf.Module):
     @property
     def signatures(self) -> dict[str, Callable[..., dict[str, tf.Tensor]]]:
         """What an export answers; `attention` only where the model has one."""
-        found = {"serving_default": self.caption, "n_best": self.n_best}
-        return found | {"attention": self.attention} if self._attends else found
+        attention = {"attention": self.attention} if self._config.attention else {}
+        return {"serving_default": self.caption, "n_best": self.n_best} | attention
 
     @tf.function(input_signature=[_IMAGES], autograph=False)
     def caption(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -75,7 +67,7 @@ class Captioner(tf.Module):
             log-probabilities: K is the width of the beam, at most 5. Where the search found fewer, a score is -1e30;
             where the image cannot be decoded, NaN.
         """
-        captions, scores = self._captions(image_bytes, min(N_BEST, self._beam_width))
+        captions, scores = self._captions(image_bytes, min(N_BEST, self._config.beam_width))
         return {"captions": captions, "scores": scores}
 
     @tf.function(input_signature=[_IMAGES], autograph=False)
@@ -88,18 +80,18 @@ class Captioner(tf.Module):
             decoded; 0 after the last word.
         """
         rows, columns = self._map_shape
-        shape = [None, self._longest, rows * columns]
+        shape = [None, self._config.longest, rows * columns]
         symbols, score, weights = self._search_all(
             image_bytes,
             1,
-            lambda found: (found.symbols[:, 0], mean_scores(found)[:, 0], found.attention[:, 0]),
+            lambda best: (best.symbols[:, 0], mean_scores(best)[:, 0], best.attention[:, 0]),
             ((END, shape[:2]), (float("nan"), [None]), (0.0, shape)),
         )
         caption = self._vocabulary.decode(symbols)
         words = tf.strings.split(caption)
-        written = tf.sequence_mask(words.row_lengths(), self._longest, tf.float32)
-        weights = tf.reshape(weights * written[:, :, None], [-1, self._longest, rows, columns])
-        words = padded_to(words.to_tensor(""), [self._longest])
+        written = tf.sequence_mask(words.row_lengths(), self._config.longest, tf.float32)
+        weights = tf.reshape(weights * written[:, :, None], [-1, self._config.longest, rows, columns])
+        words = padded_to(words.to_tensor(""), [self._config.longest])
         return {"caption": caption, "score": score, "words": words, "weights": weights}
 
     def _captions(self, image_bytes: tf.Tensor, count: int) -> tuple[tf.Tensor, tf.Tensor]:
@@ -107,8 +99,8 @@ class Captioner(tf.Module):
         symbols, scores = self._search_all(
             image_bytes,
             count,
-            lambda found: (found.symbols, mean_scores(found)),
-            ((END, [None, count, self._longest]), (float("nan"), [None, count])),
+            lambda best: (best.symbols, mean_scores(best)),
+            ((END, [None, count, self._config.longest]), (float("nan"), [None, count])),
         )
         return self._vocabulary.decode(symbols), scores
 
@@ -140,10 +132,10 @@ class Captioner(tf.Module):
             # A batch of none would leave nothing to encode: it is one black image.
             nothing = tf.maximum(1 - tf.shape(pixels)[0], 0)
             pixels, good = tf.pad(pixels, [[0, nothing], [0, 0], [0, 0], [0, 0]]), tf.pad(good, [[0, nothing]])
-            found = choose(self._search(count)(self._encode()(pixels)))
+            chosen = choose(self._search(count)(self._encode()(pixels)))
             kept = [
                 tf.where(tf.reshape(good, [-1] + [1] * (len(values.shape) - 1)), values, blank)
-                for values, blank in zip(found, blanks, strict=True)
+                for values, blank in zip(chosen, blanks, strict=True)
             ]
             return turn + 1, [array.write(turn, values) for array, values in zip(written, kept, strict=True)]
 
@@ -152,24 +144,24 @@ class Captioner(tf.Module):
 
     def _search_of(self, features: tf.Tensor, count: int) -> Hypotheses:
         """Hypotheses for what the encoder sees in images, float32 [images, rows, columns, channels]."""
-        model = self._model()
+        model, config = self.model, self._config
         states, memory = model.begin(features)
         images = tf.shape(features)[0]
         return beam_search(
             model.step,
             states,
             tf.fill([images], BEGIN),
-            tf.fill([images], self._longest),
+            tf.fill([images], config.longest),
             end=END,
-            beam_width=self._beam_width,
+            beam_width=config.beam_width,
             n_best=count,
-            length_penalty=self._length_penalty,
+            length_penalty=config.length_penalty,
             forbidden=(PADDING, UNKNOWN, BEGIN),
-            no_repeat_ngram=self._no_repeat_ngram,
+            no_repeat_ngram=config.no_repeat_ngram,
             constants=memory,
         )
 
 
-def mean_scores(found: Hypotheses) -> tf.Tensor:
+def mean_scores(hypotheses: Hypotheses) -> tf.Tensor:
     """Mean log-probabilities a word, the end counted: float32 [images, count]; -1e30 where nothing was found."""
-    return tf.maximum(found.log_probabilities / tf.cast(found.lengths + 1, tf.float32), LEAST)
+    return tf.maximum(hypotheses.log_probabilities / tf.cast(hypotheses.lengths + 1, tf.float32), LEAST)

@@ -28,8 +28,8 @@ import tqdm
 import tyro
 
 from apps.image_captioning.application import APPLICATION
+from apps.image_captioning.evaluate import caption_all
 from apps.image_captioning.images import decode_what_can_be
-from apps.image_captioning.prediction import caption_all
 from recur.errors import InputError
 from recur.serving.export import export_run
 from recur.training import loading
@@ -88,15 +88,14 @@ def main(arguments: Arguments) -> None:
     try:
         run = open_run(APPLICATION.name, arguments.run)
         trained = loading.load(APPLICATION, run)
-        source = arguments.data
-        album = (
-            APPLICATION.read(source, trained.config) if source else loading.read_again(APPLICATION, run, trained.config)
-        )
+        if arguments.data:
+            album = APPLICATION.task.read(arguments.data, trained.config)
+        else:
+            album = loading.read_again(APPLICATION, run, trained.config)
     except InputError as error:
         sys.exit(f"error: {error}")
-    pictures = album.test.pictures
-    chosen = random.Random(0).sample(range(len(pictures)), min(arguments.images, len(pictures)))
-    images = [pictures[index] for index in chosen]
+    chosen = random.Random(0).sample(range(len(album.test)), min(arguments.images, len(album.test)))
+    images = [album.test.images[index] for index in chosen]
     with tempfile.TemporaryDirectory() as folder:
         whole = NativeSavedModel(export_run(APPLICATION, run, trained, Path(folder)))
         parts = Parts(trained)
@@ -109,7 +108,7 @@ def main(arguments: Arguments) -> None:
             "all": lambda some: whole.run({"image_bytes": some}),
         }
         seconds, captions = measure(ways, images, arguments.rounds)
-    expected = caption_all(APPLICATION.serving_module(trained), images)
+    expected = caption_all(APPLICATION.task.serving_module(trained), images)
     report = {"run": run.label, "data": album.source, "images": len(images), "rounds": arguments.rounds}
     report |= {"cores": os.cpu_count(), "beam_width": trained.config.beam_width}
     report |= {"same_captions": sum(a == b for a, b in zip(captions, expected, strict=True)), "rows": rows(seconds)}
@@ -130,9 +129,9 @@ def measure(
             for (part, batch), values in seconds.items():
                 begun = time.perf_counter()
                 for begin in range(0, len(images), batch):
-                    found = ways[part](np.array(images[begin : begin + batch], dtype=object))
+                    answer = ways[part](np.array(images[begin : begin + batch], dtype=object))
                     if (turn, part, batch) == (0, "all", 1):
-                        captions += [caption.decode() for caption in found["caption"]]
+                        captions += [caption.decode() for caption in answer["caption"]]
                 values.append((time.perf_counter() - begun) / len(images))
                 bar.update()
     return {key: statistics.median(values) for key, values in seconds.items()}, captions
@@ -140,14 +139,14 @@ def measure(
 
 def rows(seconds: dict[tuple[str, int], float]) -> list[dict[str, float]]:
     """What each batch size comes to: captions a second, and the shares of the parts."""
-    found = []
+    measured = []
     for batch in BATCHES:
         decoding, encoded, whole = (seconds[part, batch] for part in PARTS)
         shares = {"decoding": decoding, "encoding": encoded - decoding, "search": whole - encoded}
-        found.append(
+        measured.append(
             {"batch": batch, "captions_per_second": 1 / whole} | {name: part / whole for name, part in shares.items()}
         )
-    return found
+    return measured
 
 
 def table(report: dict[str, Any]) -> str:

@@ -116,7 +116,7 @@ def tiny_captioner(tiny_captioning_run: Path):
     from recur.training.loading import load
     from recur.training.runs import Run
 
-    return APPLICATION.serving_module(load(APPLICATION, Run(tiny_captioning_run)))
+    return APPLICATION.task.serving_module(load(APPLICATION, Run(tiny_captioning_run)))
 
 
 @pytest.fixture

@@ -5,10 +5,11 @@ import types
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
-from apps.image_captioning.batches import captioning_datasets, encoded, features_as_computed
-from apps.image_captioning.captions import CaptionVocabulary
-from apps.image_captioning.pictures import Album, Part, Pictures
+from apps.image_captioning.assets import CaptionVocabulary
+from apps.image_captioning.batches import caption_datasets, encoded
+from apps.image_captioning.data import Album, Images, Part
 from recur.data.archives import NamedBytes
 from recur.text.subwords import BEGIN, END
 from recur.text.words import PADDING
@@ -18,19 +19,21 @@ CONFIG = types.SimpleNamespace(longest=6, batch_size=2, seed=3)
 
 
 def part() -> Part:
-    return Part(Pictures(NamedBytes(str(index), 1, bytes) for index in range(3)), CAPTIONS, [])
+    return Part(Images(NamedBytes(str(index), 1, bytes) for index in range(3)), CAPTIONS, [])
 
 
 @pytest.fixture(scope="module")
 def vocabulary():
-    return CaptionVocabulary.fit([text for each in CAPTIONS for text in each], minimum_count=1)
+    return CaptionVocabulary.fit([text for texts in CAPTIONS for text in texts], minimum_count=1)
 
 
 @pytest.fixture(scope="module")
 def data(vocabulary):
     features = np.arange(3, dtype=np.float16).reshape(3, 1, 1, 1) * np.ones((1, 2, 2, 4), np.float16)
     album = Album("", "", part(), part(), part(), ())
-    return captioning_datasets(album, features_as_computed(features, features), vocabulary, CONFIG)
+    signature = {"features": tf.TensorSpec([None, 2, 2, 4], tf.float16)}
+    shown = [lambda images, *_: {"features": features[images]}] * 2
+    return caption_datasets(album, vocabulary, CONFIG, *shown, signature)
 
 
 def test_captions_that_are_too_long_are_left_out(vocabulary):

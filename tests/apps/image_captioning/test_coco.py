@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from apps.image_captioning.data import read_corpus
+from apps.image_captioning.config import CaptioningConfig
+from apps.image_captioning.data import read_album
 from recur.errors import InputError
 
 
@@ -56,23 +57,23 @@ def store(tensorflow_datasets_folder):
 
 def numbers_of(part):
     """Which pictures its images are."""
-    return [int(np.asarray(Image.open(io.BytesIO(image.read())))[0, 0, 0]) for image in part.images]
+    return [int(np.asarray(Image.open(io.BytesIO(image)))[0, 0, 0]) for image in part.images]
 
 
 def test_the_division_of_karpathy(store):
     store(train=range(5), restval=range(5, 8), val=range(8, 10), test=range(10, 13))
-    corpus = read_corpus("tiny_captions", 0.1, 0.1, seed=0)
-    assert sorted(numbers_of(corpus.train)) == list(range(8))
-    assert (numbers_of(corpus.validation), numbers_of(corpus.test)) == ([8, 9], [10, 11, 12])
-    assert corpus.test.captions[0] == ["test image 10", "The 10."]
-    assert corpus.test.images[0].name == "tiny_captions/test/10.jpg"
-    assert [corpus.test.images[number].read() for number in (2, 0, 1, 1)] == [
-        corpus.test.images[number].read() for number in (2, 0, 1, 1)
+    album = read_album("tiny_captions", CaptioningConfig())
+    assert sorted(numbers_of(album.train)) == list(range(8))
+    assert (numbers_of(album.validation), numbers_of(album.test)) == ([8, 9], [10, 11, 12])
+    assert album.test.captions[0] == ["test image 10", "The 10."]
+    assert album.test.images.files[0].name == "tiny_captions/test/10.jpg"
+    assert [album.test.images[number] for number in (2, 0, 1, 1)] == [
+        album.test.images[number] for number in (2, 0, 1, 1)
     ]
 
 
 def test_without_the_features(tensorflow_datasets_folder):
     with pytest.raises(InputError, match="there is neither a path nor a TensorFlow dataset named 'coco_caption'"):
-        read_corpus("coco_caption", 0.1, 0.1, seed=0)
+        read_album("coco_caption", CaptioningConfig())
     with pytest.raises(InputError, match="'mnist' has no feature named captions; it has image, label"):
-        read_corpus("mnist", 0.1, 0.1, seed=0)
+        read_album("mnist", CaptioningConfig())

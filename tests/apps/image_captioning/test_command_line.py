@@ -5,10 +5,12 @@ import math
 import shutil
 from pathlib import Path
 
+import keras
 import numpy as np
 import PIL.Image
 import pytest
 
+from apps.image_captioning.efficientnet_lite import pretrained_encoder
 from recur.training.runs import Run
 
 pytestmark = pytest.mark.slow
@@ -36,8 +38,8 @@ def test_evaluate_measures_beside_the_most_frequent_caption_and_retrieval(image_
 def test_stopped_and_resumed_equals_never_stopped(image_captioning, tiny_captioning_run):
     shutil.copytree(tiny_captioning_run.parent / "stopped", "run")
     assert image_captioning("train", "--resume", "run").status == 0
-    for found, expected in zip(checkpoint(Run(Path("run"))), checkpoint(Run(tiny_captioning_run)), strict=True):
-        np.testing.assert_array_equal(found, expected)
+    for result, expected in zip(checkpoint(Run(Path("run"))), checkpoint(Run(tiny_captioning_run)), strict=True):
+        np.testing.assert_array_equal(result, expected)
 
 
 @pytest.mark.parametrize(
@@ -88,3 +90,33 @@ def test_damaged_words_are_refused(image_captioning, tiny_captioning_run):
     for damaged in ("", "a\na\n", "a"):
         (run / "assets/words.txt").write_text(damaged)
         assert "assets is damaged" in image_captioning.refused("predict", "run", "a.png")
+
+
+def test_training_the_last_blocks_changes_them_and_no_others(
+    image_captioning, squares, tiny_flags, tiny_captioning_run
+):
+    words = ["--trained-blocks", "1", "--mirror", "--pretrained", str(tiny_captioning_run), "--batch-size", "4"]
+    shorter = ["--epochs", "1", "--steps-per-epoch", "2", "--out", "run"]
+    assert image_captioning("train", "--data", squares, *tiny_flags, *words, *shorter).status == 0
+    encoder = keras.saving.load_model("run/model.keras").encoder
+    for layer, before in zip(encoder.layers, pretrained_encoder().layers, strict=True):
+        same = all(np.array_equal(*pair) for pair in zip(layer.get_weights(), before.get_weights(), strict=True))
+        assert same == (not (layer.weights and layer.name.startswith(("block15", "head")))), layer.name
+    # What the encoder sees is not what the packaged one saw: self-critical training reads it anew.
+    refined = ["--self-critical-epochs", "1", "--self-critical-batch-size", "20", "--pretrained", "run"]
+    assert image_captioning("train", "--data", squares, *tiny_flags, *refined, "--out", "refined").status == 0
+    after = keras.saving.load_model("refined/model.keras").encoder
+    for result, expected in zip(after.get_weights(), encoder.get_weights(), strict=True):
+        np.testing.assert_array_equal(result, expected)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--trained-blocks", "1", "--encoder", "MobileNetV2"], "leave out --trained-blocks"),
+        (["--trained-blocks", "1", "--self-critical-epochs", "1"], "train it first"),
+        (["--trained-blocks", "17"], "--trained-blocks"),
+    ],
+)
+def test_what_cannot_be_trained_is_refused(image_captioning, squares, tiny_flags, words, message):
+    assert message in image_captioning.refused("train", "--data", squares, *tiny_flags, *words)

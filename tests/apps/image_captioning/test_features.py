@@ -1,11 +1,11 @@
-"""Features are what the encoder gives, computed once, and again only where they are missing."""
+"""Features are what the encoder gives, computed once; views of an image are a little different each time."""
 
 import keras
 import numpy as np
 import PIL.Image
 import pytest
 
-from apps.image_captioning.features import encoder_fingerprint, image_features
+from apps.image_captioning.features import encoder_fingerprint, image_features, random_views
 from recur.data.caching import cache_folder
 from recur.data.sources import fingerprint
 from recur.errors import InputError
@@ -98,3 +98,32 @@ def test_an_image_that_cannot_be_decoded_is_counted(images, encoder):
 def test_an_encoder_is_known_by_its_weights():
     assert encoder_fingerprint(small_encoder()) == encoder_fingerprint(small_encoder())
     assert encoder_fingerprint(small_encoder()) != encoder_fingerprint(small_encoder(1))
+
+
+@pytest.fixture(scope="module")
+def pixels():
+    """Images whose red grows from left to right and whose green grows from top to bottom."""
+    rows, columns = np.meshgrid(np.arange(40), np.arange(50), indexing="ij")
+    image = np.stack([5 * columns, 6 * rows, 0 * rows], axis=-1).astype(np.uint8)
+    return np.tile(image, (200, 1, 1, 1))
+
+
+def test_a_view_is_most_of_an_image_and_the_same_for_the_same_seed(pixels):
+    views = random_views(pixels, mirror=False, seed=1)
+    assert views.shape == pixels.shape
+    assert views.dtype == np.uint8
+    np.testing.assert_array_equal(views, random_views(pixels, mirror=False, seed=1))
+    assert (views != random_views(pixels, mirror=False, seed=2)).any()
+    widths = (views[:, 20, -1, 0] - views[:, 20, 0, 0].astype(int)) / (5 * 49)
+    assert widths.min() > 0.78
+    assert widths.max() < 1.01
+    heights = (views[:, -1, 20, 1] - views[:, 0, 20, 1].astype(int)) / (6 * 39)
+    assert heights.min() > 0.78
+    assert abs(np.corrcoef(widths, heights)[0, 1]) < 0.3  # each by itself
+
+
+def test_half_of_the_images_are_mirrored_where_that_is_asked_for(pixels):
+    views = random_views(pixels, mirror=True, seed=1).astype(int)
+    mirrored = views[:, 20, 0, 0] > views[:, 20, -1, 0]
+    assert 0.35 < mirrored.mean() < 0.65
+    assert (views[:, -1, 20, 1] > views[:, 0, 20, 1]).all()  # never upside down

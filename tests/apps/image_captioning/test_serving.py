@@ -1,7 +1,6 @@
 """An image gets the same caption from predict, the export and the C++ loader, whatever is beside it."""
 
 import json
-from pathlib import Path
 
 import numpy as np
 import PIL.Image
@@ -9,12 +8,11 @@ import pytest
 import tensorflow as tf
 
 from apps.image_captioning.application import APPLICATION
-from apps.image_captioning.encoder_weights import PACKAGE
-from apps.image_captioning.prediction import caption_all, looked_at
+from apps.image_captioning.efficientnet_lite import PACKAGE
+from apps.image_captioning.evaluate import attention_maps, caption_all
 from apps.image_captioning.serving import TOGETHER
 from recur.cli import commands
 from recur.cli.application import main
-from recur.errors import InputError
 from recur.serving.saved_model import must_compile_functions, operations, stock_operations
 from recur.training import loading
 from recur.training.runs import Run
@@ -57,16 +55,16 @@ def test_an_answer_is_its_rows_alone(tiny_captioner, images):
 
 def test_more_images_than_are_encoded_together(tiny_captioner, images):
     many = [images[index % 6] for index in range(TOGETHER + 3)]
-    found = tiny_captioner.attention(tf.constant(many))
-    assert {value.shape[0] for value in found.values()} == {TOGETHER + 3}
-    assert found["caption"][TOGETHER] == found["caption"][TOGETHER % 6]
-    assert caption_all(tiny_captioner, many)[:6] == [text.decode() for text in found["caption"].numpy()[:6]]
+    result = tiny_captioner.attention(tf.constant(many))
+    assert {value.shape[0] for value in result.values()} == {TOGETHER + 3}
+    assert result["caption"][TOGETHER] == result["caption"][TOGETHER % 6]
+    assert caption_all(tiny_captioner, many)[:6] == [text.decode() for text in result["caption"].numpy()[:6]]
 
 
 @pytest.mark.parametrize("signature", ["caption", "n_best", "attention"])
 def test_no_image_is_answered(tiny_captioner, signature):
-    found = getattr(tiny_captioner, signature)(tf.constant([], tf.string))
-    assert {value.shape[0] for value in found.values()} == {0}
+    result = getattr(tiny_captioner, signature)(tf.constant([], tf.string))
+    assert {value.shape[0] for value in result.values()} == {0}
 
 
 def test_the_best_of_several_is_the_answer(tiny_captioner, images):
@@ -77,7 +75,7 @@ def test_the_best_of_several_is_the_answer(tiny_captioner, images):
 
 
 def test_every_word_has_its_map(tiny_captioner, images):
-    drawn = looked_at(tiny_captioner, images[:2])
+    drawn = attention_maps(tiny_captioner, images[:2])
     assert len(drawn) == 2
     for pixels, words, weights in drawn:
         assert pixels.shape == (224, 224, 3)
@@ -91,9 +89,9 @@ def test_an_export_answers_in_the_c_loader_as_predict_does(exported, tiny_captio
     with NativeSavedModel(exported) as served:
         assert set(served.signatures) == {"serving_default", "n_best", "attention"}
         given = {"image_bytes": np.array(images, dtype=object)}
-        found, expected = served.run(given), tiny_captioner.caption(tf.constant(images))
-        assert found["caption"].tolist() == expected["caption"].numpy().tolist()
-        np.testing.assert_allclose(found["score"], expected["score"], atol=1e-5)
+        result, expected = served.run(given), tiny_captioner.caption(tf.constant(images))
+        assert result["caption"].tolist() == expected["caption"].numpy().tolist()
+        np.testing.assert_allclose(result["score"], expected["score"], atol=1e-5)
         looked = served.run(given, "attention")
         np.testing.assert_allclose(
             looked["weights"], tiny_captioner.attention(tf.constant(images))["weights"], atol=1e-5
@@ -116,21 +114,21 @@ def test_what_cannot_be_decoded_leaves_the_others_as_they_are(exported, tiny_cap
     several = tiny_captioner.n_best(tf.constant(images[: len(damaged)]))
     looked = tiny_captioner.attention(tf.constant(images[: len(damaged)]))
     with NativeSavedModel(exported) as served:
-        found = served.run({"image_bytes": mixed})
-        assert found["caption"][1::2].tolist() == expected["caption"].numpy().tolist()
-        np.testing.assert_allclose(found["score"][1::2], expected["score"], atol=1e-5)
-        assert found["caption"][0::2].tolist() == [b""] * len(damaged)
-        assert np.isnan(found["score"][0::2]).all()
+        result = served.run({"image_bytes": mixed})
+        assert result["caption"][1::2].tolist() == expected["caption"].numpy().tolist()
+        np.testing.assert_allclose(result["score"][1::2], expected["score"], atol=1e-5)
+        assert result["caption"][0::2].tolist() == [b""] * len(damaged)
+        assert np.isnan(result["score"][0::2]).all()
 
-        found = served.run({"image_bytes": mixed}, "n_best")
-        assert found["captions"][1::2].tolist() == several["captions"].numpy().tolist()
-        assert set(found["captions"][0::2].ravel()) == {b""}
-        assert np.isnan(found["scores"][0::2]).all()
+        result = served.run({"image_bytes": mixed}, "n_best")
+        assert result["captions"][1::2].tolist() == several["captions"].numpy().tolist()
+        assert set(result["captions"][0::2].ravel()) == {b""}
+        assert np.isnan(result["scores"][0::2]).all()
 
-        found = served.run({"image_bytes": mixed}, "attention")
-        np.testing.assert_allclose(found["weights"][1::2], looked["weights"], atol=1e-5)
-        assert not found["weights"][0::2].any()
-        assert set(found["words"][0::2].ravel()) == {b""}
+        result = served.run({"image_bytes": mixed}, "attention")
+        np.testing.assert_allclose(result["weights"][1::2], looked["weights"], atol=1e-5)
+        assert not result["weights"][0::2].any()
+        assert set(result["words"][0::2].ravel()) == {b""}
 
         alone = served.run({"image_bytes": damaged[:1]})
         assert alone["caption"].tolist() == [b""]
@@ -141,19 +139,6 @@ def test_predict_names_what_cannot_be_decoded(image_captioning, tiny_captioning_
     good, bad = str(squares / "30.png"), image_captioning.folder / "bad.jpg"
     bad.write_bytes(damaged[2])
     assert "bad.jpg is a damaged image" in image_captioning.refused("predict", tiny_captioning_run, good, "bad.jpg")
-    scores = np.array([-0.5, np.nan], np.float32)
-    for content, message in (
-        (damaged[0], "is empty; replace it"),
-        (damaged[1], "is no JPEG, PNG"),
-        (damaged[7], "mega"),
-    ):
-        bad.write_bytes(content)
-        for outputs in ({"score": scores}, {"captions": None, "scores": scores[:, None]}):
-            with pytest.raises(InputError, match=rf"bad.jpg .*{message}"):
-                APPLICATION.records([good, str(bad)], outputs, APPLICATION.options())
-    bad.write_bytes(Path(good).read_bytes())
-    with pytest.raises(InputError, match=r"bad.jpg was no image when it was read"):
-        APPLICATION.records([good, str(bad)], {"score": scores}, APPLICATION.options())
 
 
 def test_a_model_without_attention_answers_too(tiny_captioning_run, images):
@@ -161,10 +146,12 @@ def test_a_model_without_attention_answers_too(tiny_captioning_run, images):
 
     trained = loading.load(APPLICATION, Run(tiny_captioning_run))
     config = dataclasses.replace(trained.config, attention=False)
-    module = APPLICATION.serving_module(Trained(config, trained.assets, APPLICATION.build(config, trained.assets)))
+    module = APPLICATION.task.serving_module(
+        Trained(config, trained.assets, APPLICATION.task.build(config, trained.assets))
+    )
     assert set(module.signatures) == {"serving_default", "n_best"}
     assert len(caption_all(module, images[:2])) == 2
-    assert looked_at(module, images[:2]) == []
+    assert attention_maps(module, images[:2]) == []
 
 
 def test_predict_takes_paths_and_needs_no_package_of_weights(
@@ -178,13 +165,13 @@ def test_predict_takes_paths_and_needs_no_package_of_weights(
         assert package != PACKAGE
         return packaged(package, pattern)
 
-    monkeypatch.setattr("apps.image_captioning.encoder_weights.packaged_files", without_weights)
+    monkeypatch.setattr("apps.image_captioning.efficientnet_lite.packaged_files", without_weights)
     paths = [str(squares / f"{index}.png") for index in (30, 31)]
     answer = image_captioning("predict", tiny_captioning_run, "--json", *paths)
     assert answer.status == 0
-    found = json.loads(answer.output)["answers"]
-    assert [each["image"] for each in found] == paths
-    assert {each["caption"] for each in found} <= CAPTIONS
+    result = json.loads(answer.output)["answers"]
+    assert [record["image"] for record in result] == paths
+    assert {record["caption"] for record in result} <= CAPTIONS
     answer = image_captioning("predict", tiny_captioning_run, "--n-best", stdin=paths[0].encode() + b"\n")
     assert answer.status == 0
     assert answer.output.startswith(paths[0])

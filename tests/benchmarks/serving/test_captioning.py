@@ -4,8 +4,7 @@ import pytest
 import tensorflow as tf
 
 from apps.image_captioning.application import APPLICATION
-from apps.image_captioning.assets import CaptioningAssets
-from apps.image_captioning.captions import CaptionVocabulary
+from apps.image_captioning.assets import CaptionVocabulary
 from apps.image_captioning.config import CaptioningConfig
 from benchmarks.serving.captioning import PARTS, Parts, measure, rows
 from recur.training.task import Trained
@@ -14,10 +13,10 @@ pytestmark = pytest.mark.slow
 
 
 def test_parts_are_measured_and_shares_add_up():
-    assets = CaptioningAssets(CaptionVocabulary(["a", "dog", "runs"]))
+    assets = CaptionVocabulary(["a", "dog", "runs"])
     config = CaptioningConfig(units=8, embedding_units=8, beam_width=2, longest=4)
-    trained = Trained(config, assets, APPLICATION.build(config, assets))
-    parts, captioner = Parts(trained), APPLICATION.serving_module(trained)
+    trained = Trained(config, assets, APPLICATION.task.build(config, assets))
+    parts, captioner = Parts(trained), APPLICATION.task.serving_module(trained)
     colours = ([9, 8, 7], [200, 3, 40], [1, 2, 3])
     images = [tf.io.encode_png(tf.fill([30, 40, 1], tf.constant(0, tf.uint8)) + c).numpy() for c in colours]
     assert parts.decode(tf.constant(images))["answer"].numpy().tolist() == [9, 200, 3]

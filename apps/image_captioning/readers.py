@@ -1,14 +1,22 @@
-"""Photographs and captions as they are found: Flickr8k as it is published or on Kaggle, or any folder with a table."""
+"""Images and captions as people have them: the sample, folders, archives and tables, and TensorFlow Datasets."""
 
 import dataclasses
+import functools
 import re
-from collections.abc import Iterable, Mapping
+import threading
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
 
+from apps.image_captioning.config import CaptioningConfig
+from apps.image_captioning.scenes import paint, sample_scenes
 from recur.data import sources
 from recur.data.archives import ARCHIVE, NamedBytes, list_files, readable
 from recur.data.tables import parse_table
 from recur.errors import InputError, suggestion
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 IMAGE = re.compile(r"\.(jpe?g|png|gif|bmp|webp|tiff?)$", re.IGNORECASE)
 TABLE = re.compile(r"\.(csv|tsv)$", re.IGNORECASE)
@@ -31,39 +39,61 @@ LAYOUT = (
 )
 
 
-@dataclasses.dataclass(frozen=True)
-class Columns:
-    """Of a table of captions, by their names in its header.
+@dataclasses.dataclass(frozen=True, slots=True)
+class Entry:
+    """What a source has under one name, before anything is left out or held out.
 
     Attributes:
-        image: Path of an image, from the table's folder or from any one below it.
-        caption: One caption; an image with several has several rows.
-        part: `train`, `val` or `test`, where the table has such a column; empty to read none.
+        name: As the source has it.
+        image: None where the source has captions, or a place in a part, and no image.
+        captions: As found; none where it has an image alone.
+        part: `train`, `validation` or `test`, where the source has parts of its own; one in none is not used then.
+        group: Of images that are told apart in evaluation.
     """
 
-    image: str = "image"
-    caption: str = "caption"
-    part: str = "split"
+    name: str
+    image: NamedBytes | None
+    captions: list[str]
+    part: str = ""
+    group: str = ""
 
 
-@dataclasses.dataclass(frozen=True)
-class Found:
-    """What a source holds, before anything is left out or held out.
+def read_source(source: str, config: CaptioningConfig, seed: int) -> list[Entry]:
+    """Reads what `--data` names.
 
-    Attributes:
-        images: By name.
-        captions: As found, by the name of their image; some may have none, and some images no caption.
-        parts: The part of each image, where the source has parts of its own; an image of none is not used then.
-        groups: For images that are told apart in evaluation, the name of their group.
+    Args:
+        source: `sample` (scenes with captions from a grammar); a folder or an archive with Flickr8k as it is published
+            or on Kaggle; a folder with images and one table of captions, or that table; `coco_captions` or the name of
+            another TensorFlow dataset with its features.
+        config: Names the columns of a table.
+        seed: Of the scenes of `sample`.
+
+    Raises:
+        InputError: The source is missing or unreadable.
     """
+    if source == sources.SAMPLE:
+        return read_sample(seed)
+    path = sources.existing_path(source)
+    return read_tensorflow_dataset(source) if path is None else read_folder(path, config)
 
-    images: Mapping[str, NamedBytes]
-    captions: Mapping[str, list[str]]
-    parts: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    groups: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+def read_sample(seed: int) -> list[Entry]:
+    """The scenes, each painted when it is first read.
+
+    Raises:
+        InputError: The package with the pictures is not installed.
+    """
+    entries = []
+    for kind, drawn in sample_scenes(seed).items():
+        part = kind if kind in ("train", "validation") else "test"
+        for index, scene in enumerate(drawn):
+            name = f"{kind.replace(' ', '-')}-{index:04d}-{scene.layout:08x}.png"
+            image = NamedBytes(name, 0, functools.cache(functools.partial(paint, scene)))
+            entries.append(Entry(name, image, [scene.caption], part, kind if part == "test" else ""))
+    return entries
 
 
-def read_photographs(path: Path, columns: Columns) -> Found:
+def read_folder(path: Path, config: CaptioningConfig) -> list[Entry]:
     """Reads a folder, an archive or a table.
 
     Images are found by their name in the file of captions, in whatever folder they are; archives that lie in a folder
@@ -87,19 +117,19 @@ def read_photographs(path: Path, columns: Columns) -> Found:
     if TOKEN.match(content[:1000].decode("utf-8", "replace")):
         captions, parts = _read_tokens(sources.decoded(content, Path(table.name)), table.name), {}
     else:
-        captions, parts = _read_table(content, table.name, columns)
-    images = {name: each for name, each in files.items() if IMAGE.search(name)}
+        captions, parts = _read_table(content, table.name, config)
+    images = {name: file for name, file in files.items() if IMAGE.search(name)}
     return _joined(table.name, images, captions, _read_lists(files) or parts)
 
 
 def _with_archives(files: Mapping[str, NamedBytes]) -> dict[str, NamedBytes]:
     """The files of a folder, and of the archives directly in it those of other names."""
-    found = dict(files)
+    together = dict(files)
     for name in (name for name in files if ARCHIVE.search(name) and "/" not in name):
-        known = {PurePosixPath(other).name for other in found}
+        known = {PurePosixPath(other).name for other in together}
         inside = list_files(Path(files[name].name))
-        found |= {other: each for other, each in inside.items() if PurePosixPath(other).name not in known}
-    return found
+        together |= {other: file for other, file in inside.items() if PurePosixPath(other).name not in known}
+    return together
 
 
 def _has_images(files: Iterable[str]) -> bool:
@@ -116,11 +146,11 @@ def _captions_file(files: Iterable[str], path: Path) -> str:
     Raises:
         InputError: There is none, or there are several.
     """
-    found = sorted(files, key=lambda name: name.count("/"))
+    by_depth = sorted(files, key=lambda name: name.count("/"))
     for wanted in CAPTIONS:
-        if named := next((name for name in found if PurePosixPath(name).name == wanted), None):
+        if named := next((name for name in by_depth if PurePosixPath(name).name == wanted), None):
             return named
-    tables = [name for name in found if TABLE.search(name)]
+    tables = [name for name in by_depth if TABLE.search(name)]
     if not tables:
         raise InputError(f"{path} has no captions; give {LAYOUT}")
     if len(tables) > 1:
@@ -144,35 +174,33 @@ def _read_tokens(text: str, name: str) -> dict[str, list[str]]:
     return captions
 
 
-def _read_table(content: bytes, name: str, columns: Columns) -> tuple[dict[str, list[str]], dict[str, str]]:
+def _read_table(content: bytes, name: str, config: CaptioningConfig) -> tuple[dict[str, list[str]], dict[str, str]]:
     """Captions by image, and the part of each image where the table says it.
 
     Raises:
         InputError: It is no table, lacks a column, has an unknown part, or has an image in two.
     """
-    needed = {columns.image: "--image-column", columns.caption: "--caption-column"}
+    needed = {config.image_column: "--image-column", config.caption_column: "--caption-column"}
     delimiter = "\t" if b"\t" in content.lstrip().split(b"\n", 1)[0] else ","
     table = parse_table(content, name, delimiter, needed, "a caption a row")
-    divided = columns.part in table.columns
-    if not divided and columns.part not in ("", Columns.part):
+    column = config.split_column
+    if column not in table.columns and column not in ("", CaptioningConfig.split_column):
         present = ", ".join(table.columns)[:300]
-        hint = suggestion(columns.part, list(table.columns), "name it with --split-column")
-        raise InputError(f"{name} has no column named {columns.part}; it has {present}; {hint}")
+        hint = suggestion(column, list(table.columns), "name it with --split-column")
+        raise InputError(f"{name} has no column named {column}; it has {present}; {hint}")
     captions: dict[str, list[str]] = {}
     parts: dict[str, str] = {}
-    for image, caption in zip(table[columns.image].str.strip(), table[columns.caption], strict=True):
+    images = table[config.image_column].str.strip()
+    for image, caption in zip(images, table[config.caption_column], strict=True):
         captions.setdefault(image, []).append(caption)
-    if divided:
-        for image, part in zip(
-            table[columns.image].str.strip(), table[columns.part].str.strip().str.lower(), strict=True
-        ):
+    if column in table.columns:
+        for image, part in zip(images, table[column].str.strip().str.lower(), strict=True):
             if part not in PARTS:
                 advice = f"the parts are {', '.join(PARTS)}; mend it, or give --split-column another"
                 raise InputError(f"{name} has {image!r} in a part named {part!r}; {advice}")
             if parts.setdefault(image, PARTS[part]) != PARTS[part]:
-                raise InputError(
-                    f"{name} has {image!r} in {parts[image]} and in {PARTS[part]}; leave it in one of them"
-                )
+                known = parts[image]
+                raise InputError(f"{name} has {image!r} in {known} and in {PARTS[part]}; leave it in one of them")
     return captions, parts
 
 
@@ -194,7 +222,7 @@ def _read_lists(files: Mapping[str, NamedBytes]) -> dict[str, str]:
 
 def _joined(
     name: str, images: Mapping[str, NamedBytes], captions: Mapping[str, list[str]], parts: Mapping[str, str]
-) -> Found:
+) -> list[Entry]:
     """Images under the names that the captions have for them; those that no caption names keep their own.
 
     Raises:
@@ -206,7 +234,7 @@ def _joined(
         for begin in range(len(pieces)):
             ending = "/".join(pieces[begin:])
             by_ending[ending] = None if ending in by_ending else path
-    found: dict[str, NamedBytes] = {}
+    named: dict[str, NamedBytes] = {}
     rest = dict(images)
     for caption_name in captions:
         ending = str(PurePosixPath(caption_name.replace("\\", "/")))
@@ -214,12 +242,74 @@ def _joined(
             two = [path for path in images if path == ending or path.endswith(f"/{ending}")][:2]
             raise InputError(f"{name} has {caption_name!r}, which may be {two[0]} or {two[1]}; give more of its path")
         if path := by_ending.get(ending):
-            found[caption_name] = images[path]
+            named[caption_name] = images[path]
             rest.pop(path, None)
-    if not found:
+    if not named:
         first = next(iter(captions), "")
         raise InputError(
             f"{name} names {len(captions):,} images, {first!r} say, and none of them is among the {len(images):,} "
             "images beside it; name them by their path from there"
         )
-    return Found({**found, **rest}, captions, parts)
+    named |= rest
+    return [
+        Entry(entry, named.get(entry), captions.get(entry, []), parts.get(entry, ""))
+        for entry in dict.fromkeys((*captions, *named, *parts))
+    ]
+
+
+def read_tensorflow_dataset(name: str) -> list[Entry]:
+    """The parts of a dataset whose examples have an `image` and `captions` with a `text` each.
+
+    Captions are kept, images are not: COCO's are 19 GB. They are read again when asked for, fast in the order of the
+    dataset and slowly in any other. COCO's split `restval`, the rest of its validation images, is part of train, as in
+    Karpathy's division.
+
+    Raises:
+        InputError: There is no such dataset, or it lacks a feature.
+    """
+    splits = sources.load_tensorflow_dataset(name, features=("image", "captions"), undecoded=("image",))
+    entries: dict[str, Entry] = {}
+    for split, dataset in splits.items():
+        if split not in PARTS:
+            continue
+        stored = StoredImages(dataset)
+        for index, example in enumerate(dataset.as_numpy_iterator()):
+            file = example["image/filename"].decode("utf-8", "replace") if "image/filename" in example else str(index)
+            image = NamedBytes(f"{name}/{split}/{file}", len(example["image"]), functools.partial(stored.read, index))
+            captions = [text.decode("utf-8", "replace") for text in _texts(example["captions"])]
+            entries[image.name] = Entry(f"{split}/{file}", image, captions, PARTS[split])
+    return list(entries.values())
+
+
+def _texts(captions: Any) -> list[bytes]:
+    """Texts of an example's captions: those of COCO have ids beside them, others may be texts alone, or one text."""
+    texts = captions["text"] if isinstance(captions, dict) else captions
+    return [texts] if isinstance(texts, bytes) else list(texts)
+
+
+class StoredImages:
+    """Images of a dataset, by their number in it.
+
+    Args:
+        dataset: Its examples have a scalar string `image`; always in the same order.
+    """
+
+    def __init__(self, dataset: "tf.data.Dataset"):
+        self._dataset = dataset.map(lambda example: example["image"])
+        self._lock = threading.Lock()
+        self._next, self._rest = 0, iter(())
+
+    def read(self, index: int) -> bytes:
+        """The bytes of one, at once if the one before it was read last.
+
+        Raises:
+            EOFError: There are not as many.
+        """
+        with self._lock:
+            if index != self._next or index == 0:
+                self._rest: Iterator[bytes] = self._dataset.skip(index).as_numpy_iterator()
+            self._next = index + 1
+            try:
+                return next(self._rest)
+            except StopIteration:
+                raise EOFError(f"no image {index:,}") from None

@@ -12,12 +12,11 @@ import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apps.image_captioning.captions import FIRST, CaptionVocabulary
+from apps.image_captioning.assets import FIRST, CaptionVocabulary
 from apps.image_captioning.efficientnet_lite import pretrained_encoder
+from apps.image_captioning.metrics import CaptionReward, with_endings
 from apps.image_captioning.model import CaptioningModel
-from apps.image_captioning.refinement import image_datasets
-from apps.image_captioning.reward import CaptionReward, with_endings
-from apps.image_captioning.self_critical import SelfCriticalModel, advantages
+from apps.image_captioning.stages import SelfCriticalModel, advantages, image_datasets
 from recur.text.subwords import BEGIN, END
 from recur.text.words import PADDING, UNKNOWN
 from tests.apps.image_captioning.conftest import SMALL_MODEL
@@ -26,7 +25,7 @@ from tests.conftest import kept_as_stopped
 pytestmark = pytest.mark.slow
 
 LONGEST = 6
-SETTINGS = SMALL_MODEL | {"context_dropout": 0.1}
+SETTINGS = SMALL_MODEL | {"context_dropout": 0.1, "self_critical_samples": 4, "self_critical_longest": LONGEST}
 
 
 def sevens(images: np.ndarray, written: np.ndarray) -> np.ndarray:
@@ -36,7 +35,7 @@ def sevens(images: np.ndarray, written: np.ndarray) -> np.ndarray:
 
 def learner(**settings) -> SelfCriticalModel:
     keras.utils.set_random_seed(0)
-    model = SelfCriticalModel(sevens, sevens, 4, LONGEST, **SETTINGS | settings)
+    model = SelfCriticalModel(sevens, sevens, **SETTINGS | settings)
     model.build()
     return model
 
@@ -52,7 +51,7 @@ def test_likelihoods_are_those_of_the_steps_that_drew(features, settings):
     regions = model.regions(features)
     summary = tf.reduce_mean(regions, axis=1)
     written = model.write(summary, regions, 4, tf.constant([1, 2], tf.uint32))
-    found = model.log_likelihoods(written, summary, regions)
+    result = model.log_likelihoods(written, summary, regions)
     states, memory = model.begin(np.repeat(features, 4, axis=0))
     expected, last = np.zeros(12), np.full(12, BEGIN, np.int32)
     for symbols in written.numpy().T:
@@ -62,7 +61,7 @@ def test_likelihoods_are_those_of_the_steps_that_drew(features, settings):
         chosen = tf.nn.log_softmax(logits).numpy()[np.arange(12), symbols]
         expected += np.where(symbols != PADDING, chosen, 0)
         last = symbols
-    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(result, expected, rtol=1e-4, atol=1e-4)
 
 
 def test_captions_end_once_and_have_words_alone(features):
@@ -103,14 +102,14 @@ def test_weights_are_those_of_the_model_that_is_kept(features):
 
 @given(st.lists(st.floats(0, 10, width=32), min_size=2, max_size=8))
 def test_advantages_of_an_image_are_none_together_and_all_alike_gain_nothing(worth):
-    found = advantages(tf.constant([worth])).numpy()[0]
-    assert found.sum() == pytest.approx(0, abs=1e-3)
+    result = advantages(tf.constant([worth])).numpy()[0]
+    assert result.sum() == pytest.approx(0, abs=1e-3)
     assert advantages(tf.constant([[worth[0]] * len(worth)])).numpy() == pytest.approx(0, abs=1e-4)
 
 
 def test_a_caption_that_does_not_end_is_worth_less():
     train = [["A dog runs on the grass.", "A dog is running"], ["A man sits.", "The man sits on a bench"]]
-    vocabulary = CaptionVocabulary.fit((text for each in train for text in each), 1)
+    vocabulary = CaptionVocabulary.fit((text for texts in train for text in texts), 1)
     reward = CaptionReward(vocabulary, train)
     (ids,) = vocabulary.encode(["a dog runs on the grass"])
     ended = np.zeros((4, 9), np.int32)
@@ -119,8 +118,8 @@ def test_a_caption_that_does_not_end_is_worth_less():
     ended[2, :6] = [*ids[:5], END]
     ended[3, :1] = END
     references = with_endings(train)[:1] * 4
-    found = reward(ended, references)
-    assert found[0] > found[1] > found[2] > found[3]
+    result = reward(ended, references)
+    assert result[0] > result[1] > result[2] > result[3]
     assert (ids >= FIRST).all()
 
 
@@ -134,8 +133,8 @@ def test_every_image_once_a_pass_and_the_same_after_a_stop():
         assert len(set(images)) == 9
     for batch in batches:
         np.testing.assert_array_equal(batch["features"].ravel(), batch["image"])
-    for found, expected in zip(data.train(4).take(3).as_numpy_iterator(), batches[4:], strict=True):
-        np.testing.assert_array_equal(found["image"], expected["image"])
+    for result, expected in zip(data.train(4).take(3).as_numpy_iterator(), batches[4:], strict=True):
+        np.testing.assert_array_equal(result["image"], expected["image"])
     images = np.concatenate([batch["image"] for batch in data.validation.as_numpy_iterator()])
     np.testing.assert_array_equal(images, np.arange(5))
 
@@ -152,8 +151,8 @@ def test_a_run_goes_from_cross_entropy_to_self_critical_training(image_captionin
     assert len(Path("run/history.csv").read_text().splitlines()) == 1 + 2
     model = keras.saving.load_model("run/model.keras")
     assert type(model) is CaptioningModel
-    for found, expected in zip(model.encoder.get_weights(), pretrained_encoder().get_weights(), strict=True):
-        np.testing.assert_array_equal(found, expected)
+    for result, expected in zip(model.encoder.get_weights(), pretrained_encoder().get_weights(), strict=True):
+        np.testing.assert_array_equal(result, expected)
     assert image_captioning("predict", "run", squares / "00.png").status == 0
 
 
@@ -164,9 +163,9 @@ def test_from_another_run_it_is_resumed_as_if_never_stopped(image_captioning, sq
     history = pd.read_csv("whole/history.csv")
     assert history["val_loss"].min() < -3  # CIDEr-D, of at most 10
     assert image_captioning("train", "--resume", "stopped").status == 0
-    with np.load("stopped/checkpoint/state.npz") as found, np.load("whole/checkpoint/state.npz") as expected:
+    with np.load("stopped/checkpoint/state.npz") as result, np.load("whole/checkpoint/state.npz") as expected:
         for name in set(expected.files) - {"progress"}:
-            np.testing.assert_array_equal(found[name], expected[name])
+            np.testing.assert_array_equal(result[name], expected[name])
     assert "square on the" in image_captioning("predict", "stopped", squares / "00.png").output
 
 

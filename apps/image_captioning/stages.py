@@ -1,5 +1,6 @@
-"""Self-critical sequence training: captions that the model draws are made likelier where they are worth more."""
+"""Self-critical training after cross-entropy: captions that the model draws become likelier where worth more."""
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -7,14 +8,95 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from apps.image_captioning.assets import CaptionVocabulary
+from apps.image_captioning.batches import album_features
+from apps.image_captioning.config import CaptioningConfig
+from apps.image_captioning.data import Album
+from apps.image_captioning.metrics import CaptionReward, with_endings
 from apps.image_captioning.model import CaptioningModel
+from recur.data.pipeline import endless, in_order, once
 from recur.text.subwords import BEGIN, END
 from recur.text.words import PADDING, UNKNOWN
+from recur.training.task import Datasets, Stage
 
 Tensor = Any
 Rewards = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
+FIRST_STAGE = "cross_entropy"
 NEVER = -1e9  # the logit of what no caption says
+
+
+def self_critical_stage(
+    album: Album, vocabulary: CaptionVocabulary, config: CaptioningConfig, kept: Callable[[], keras.Model]
+) -> Stage:
+    """Self-critical training as the main one of a run.
+
+    Args:
+        album: The data.
+        vocabulary: Its words.
+        config: `self_critical_epochs` passes over images, in batches that draw about `self_critical_batch_size`
+            captions.
+        kept: Makes the model that is kept.
+    """
+    images = min(max(1, config.self_critical_batch_size // config.self_critical_samples), len(album.train))
+    epochs, learning_rate = config.self_critical_epochs, config.self_critical_learning_rate
+
+    def learner() -> keras.Model:
+        reward = CaptionReward(vocabulary, album.train.captions)
+        parts = (rewards_of(reward, part.captions) for part in (album.train, album.validation))
+        none = {"word_dropout": 0.0, "embedding_dropout": 0.0, "output_dropout": 0.0, "scheduled_sampling": 0.0}
+        model = SelfCriticalModel(*parts, config, vocabulary_size=len(vocabulary), **none)
+        model.build()
+        return model
+
+    return Stage(
+        name="main",
+        config=dataclasses.replace(
+            config, epochs=epochs, steps_per_epoch=0, batch_size=images, learning_rate=learning_rate
+        ),
+        build=learner,
+        datasets=lambda: image_datasets(*album_features(album, config), images, config.seed),
+        objective=dict,
+        kept=kept,
+    )
+
+
+def rewards_of(reward: CaptionReward, captions: Sequence[Sequence[str]]) -> Rewards:
+    """What captions of the images of a part are worth, beside its captions."""
+    references = with_endings(captions)
+    return lambda images, written: reward(written, [references[image] for image in images])
+
+
+def image_datasets(features: np.ndarray, validation_features: np.ndarray, size: int, seed: int) -> Datasets:
+    """An image a row: train in another order each pass, those left over in none; validation in order.
+
+    Args:
+        features: Of the train images, float16 [images, rows, columns, channels].
+        validation_features: Of the validation images.
+        size: Images in a batch.
+        seed: Of the order.
+    """
+    steps = len(features) // size
+    signature = {
+        "features": tf.TensorSpec([None, *features.shape[1:]], tf.float16),
+        "image": tf.TensorSpec([None], tf.int32),
+    }
+
+    def order(turn: int) -> list[np.ndarray]:
+        return in_order(np.random.default_rng(seed + 10_007 * turn).permutation(len(features))[: steps * size], size)
+
+    def batch(part: np.ndarray, rows: np.ndarray) -> dict[str, np.ndarray]:
+        return {"features": part[rows], "image": rows.astype(np.int32)}
+
+    return Datasets(
+        train=endless(order, lambda rows, step: batch(features, rows), signature),
+        steps_per_pass=steps,
+        validation=once(
+            in_order(np.arange(len(validation_features)), size),
+            lambda rows: batch(validation_features, rows),
+            signature,
+        ),
+    )
 
 
 class SelfCriticalModel(CaptioningModel):
@@ -33,15 +115,16 @@ class SelfCriticalModel(CaptioningModel):
         rewards: From numbers of train images int32 [captions] and words int32 [captions, steps], ended by END and
             padded, to worths float32 [captions].
         validation_rewards: The same of validation images.
-        samples: Captions drawn of each image, at least two.
-        longest: Words of a drawn caption at most.
+        config: Its hyperparameters.
         **settings: Those of `CaptioningModel`.
     """
 
-    def __init__(self, rewards: Rewards, validation_rewards: Rewards, samples: int, longest: int, **settings: Any):
-        super().__init__(**settings)
+    def __init__(
+        self, rewards: Rewards, validation_rewards: Rewards, config: CaptioningConfig | None = None, **settings: Any
+    ):
+        super().__init__(config, **settings)
         self.rewards, self.validation_rewards = rewards, validation_rewards
-        self.samples, self.longest = samples, longest
+        self.samples, self.longest = self.config.self_critical_samples, self.config.self_critical_longest
         self.drawing = keras.random.SeedGenerator()
 
     def train_step(self, data: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -79,11 +162,11 @@ class SelfCriticalModel(CaptioningModel):
         Returns:
             int32 [images * samples, longest], the captions of an image one after the other; padding from the end on.
         """
-        if self.attends:
+        if self.config.attention:
             states, memory = self.decoder.begin(memory, summary)
         else:
             states, memory = self.decoder.initial_states(summary), ()
-        states, memory = tf.nest.map_structure(lambda each: tf.repeat(each, samples, axis=0), (states, memory))
+        states, memory = tf.nest.map_structure(lambda tensor: tf.repeat(tensor, samples, axis=0), (states, memory))
         rows = tf.shape(summary)[0] * samples
         turns = None if seed is None else tf.cast(seed, tf.int64)
 
@@ -113,11 +196,11 @@ class SelfCriticalModel(CaptioningModel):
     def log_likelihoods(self, written: Tensor, summary: Tensor, memory: Tensor) -> Tensor:
         """Log-probabilities float32 [captions] of what `write` drew from the same regions."""
         samples = tf.shape(written)[0] // tf.shape(summary)[0]
-        summary, memory = (tf.repeat(each, samples, axis=0) for each in (summary, memory))
+        summary, memory = tf.repeat(summary, samples, axis=0), tf.repeat(memory, samples, axis=0)
         wanted = written[:, : tf.reduce_max(tf.reduce_sum(tf.cast(written != PADDING, tf.int32), axis=1))]
         words = tf.concat([tf.fill([tf.shape(wanted)[0], 1], BEGIN), wanted[:, :-1]], axis=1)
         embedded, there = self._embed(words), wanted != PADDING
-        if self.attends:
+        if self.config.attention:
             outputs, _, _ = self.decoder(embedded, memory, summary, training=True)
         else:
             outputs, _ = self.decoder(embedded, summary, training=True)
@@ -135,8 +218,7 @@ def impossible(vocabulary_size: int) -> Tensor:
 
 def worths(rewards: Rewards, images: Tensor, written: Tensor) -> Tensor:
     """Calls rewards, which are no part of a graph: float32 [captions]."""
-    found = tf.numpy_function(rewards, [images, written], tf.float32, stateful=False)
-    return tf.ensure_shape(found, [None])
+    return tf.ensure_shape(tf.numpy_function(rewards, [images, written], tf.float32, stateful=False), [None])
 
 
 def advantages(worth: Tensor) -> Tensor:
