@@ -12,7 +12,8 @@ import numpy as np
 import tqdm
 
 from apps.stock_forecasting import baselines
-from apps.stock_forecasting.backtest import BASELINES, forecast_all
+from apps.stock_forecasting.backtest import forecast_all
+from apps.stock_forecasting.baselines import BASELINES
 from apps.stock_forecasting.data import Corpus
 from apps.stock_forecasting.model import PERCENT
 from apps.stock_forecasting.serving import StockForecaster
@@ -50,14 +51,14 @@ def model_forecasts(trained: Trained, corpus: Corpus, rows: np.ndarray) -> np.nd
     Returns:
         float64 [2 · currencies, n, H, Q], for `mirrored_mean`; the first half are those of the rates alone.
     """
-    module = StockForecaster(trained.model, trained.assets, trained.config)
+    module = StockForecaster(trained)
     found = forecast_all(module, corpus, tuple(rows for _ in corpus.panel), trained.config)
     return found.reshape(len(corpus.panel), len(rows), *found.shape[1:])
 
 
 def calibrated(trained: Trained, quantiles: np.ndarray) -> np.ndarray:
     """Quantiles of log returns [..., H, Q], moved by what the model's missed on validation."""
-    module = StockForecaster(trained.model, trained.assets, trained.config)
+    module = StockForecaster(trained)
     return module.calibrated((PERCENT * quantiles).astype(np.float32)).numpy().astype(np.float64) / PERCENT
 
 

@@ -4,9 +4,9 @@ from typing import Any
 
 import numpy as np
 
+from apps.stock_forecasting.backtest import MIDDLE, collapsed
+from apps.stock_forecasting.config import LEVELS
 from apps.stock_forecasting.data import Corpus
-from apps.stock_forecasting.evaluation import MIDDLE, collapsed
-from apps.stock_forecasting.metrics import LEVELS
 from apps.stock_forecasting.significance import diebold_mariano
 from benchmarks.exchange_rate_forecasts import (
     baseline_medians,

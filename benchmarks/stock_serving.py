@@ -60,10 +60,10 @@ def main(arguments: Arguments) -> None:
     if trained.config.features:
         sys.exit("error: the run reads more than the close; give one that does not")
     close = prices(max(BATCHES), trained.config.window)
-    module = APPLICATION.serving_module(trained)
+    module = APPLICATION.task.serving_module(trained)
     wanted = ask_module(module).ask("serving_default", {"close": close})["quantiles"]
     bare = dataclasses.replace(trained, config=dataclasses.replace(trained.config, simulation=0.0))
-    bare = dataclasses.replace(bare, model=APPLICATION.build(bare.config, bare.assets))
+    bare = dataclasses.replace(bare, model=APPLICATION.task.build(bare.config, bare.assets))
     bare.model.set_weights(trained.model.get_weights())
     found: dict[tuple[str, int], list[float]] = {}
     with tempfile.TemporaryDirectory() as folder:

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from apps.stock_forecasting.metrics import LEVELS
+from apps.stock_forecasting.config import LEVELS
 from apps.stock_forecasting.prices import read_prices
 from benchmarks import exchange_rate
 from benchmarks.exchange_rate import FILE, Arguments, configuration, main, table
@@ -125,6 +125,6 @@ def test_table_says_what_collapsed():
 
 def test_without_data_it_says_so(monkeypatch, capsys):
     monkeypatch.delenv("RECUR_DATA", raising=False)
-    monkeypatch.setattr(exchange_rate.fitting, "train", lambda *_: pytest.fail("it trains"))
+    monkeypatch.setattr(exchange_rate.stages, "train", lambda *_: pytest.fail("it trains"))
     main(Arguments())
     assert capsys.readouterr().err.startswith("skipped: RECUR_DATA")

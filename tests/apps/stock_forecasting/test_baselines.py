@@ -7,9 +7,9 @@ from arch import arch_model
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from apps.stock_forecasting import baselines, volatility
-from apps.stock_forecasting.baselines import drift, last_value, random_walk, rolling_quantiles, seasonal_naive
-from apps.stock_forecasting.volatility import Garch, ewma, fit_garch, garch
+from apps.stock_forecasting import volatility
+from apps.stock_forecasting.baselines import drift, last_value, random_walk, seasonal_naive
+from apps.stock_forecasting.volatility import Garch, ewma, fit_garch, garch, rolling_quantiles
 
 LEVELS = (0.1, 0.5, 0.9)
 FORECASTS = {
@@ -88,7 +88,7 @@ def test_quantiles_of_windows_that_are_not_full(monkeypatch):
     found = rolling_quantiles(values, ends, 30, LEVELS)
     np.testing.assert_allclose(found[1], np.quantile(values[:20], LEVELS))
     np.testing.assert_allclose(found[2], np.quantile(values[1:31], LEVELS))
-    monkeypatch.setattr(baselines, "TOGETHER", 1)
+    monkeypatch.setattr(volatility, "TOGETHER", 1)
     np.testing.assert_array_equal(rolling_quantiles(values, ends, 30, LEVELS), found)
     with pytest.raises(ValueError, match="need 20 past values for quantiles, got 19"):
         rolling_quantiles(values, np.array([18]), 30, LEVELS)

@@ -7,7 +7,6 @@ import pandas as pd
 import pytest
 
 from apps.stock_forecasting.application import APPLICATION
-from apps.stock_forecasting.forecasts import dates_ahead
 from recur.cli.application import main
 from tests.conftest import CommandLine
 
@@ -132,13 +131,3 @@ def test_train_refuses(stock_forecasting, tiny_prices, tiny_flags, flags, wanted
         else:
             words += [name, value]
     assert wanted in stock_forecasting.refused(*words)
-
-
-def test_rows_to_come():
-    business = pd.bdate_range("2024-02-26", "2024-03-01")
-    assert [str(each.date()) for each in dates_ahead(business, 2)] == ["2024-03-04", "2024-03-05"]
-    hours = pd.date_range("2024-01-01 22:00", periods=4, freq="h")
-    assert str(dates_ahead(hours, 1)[0]) == "2024-01-02 02:00:00"
-    days = pd.date_range("2024-01-01", periods=20)
-    assert str(dates_ahead(days, 1)[0].date()) == "2024-01-21"
-    assert list(dates_ahead(pd.RangeIndex(10), 2)) == [10, 11]

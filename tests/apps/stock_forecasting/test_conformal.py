@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from apps.stock_forecasting.conformal import adaptive_conformal, apply_conformal, conformal_quantile, fit_conformal
-from apps.stock_forecasting.coverage import covered
+from apps.stock_forecasting.metrics import covered
 
 LEVELS = (0.025, 0.1, 0.25, 0.5, 0.75, 0.9, 0.975)
 

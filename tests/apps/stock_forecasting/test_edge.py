@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from apps.stock_forecasting.application import APPLICATION
-from apps.stock_forecasting.backtest import outcomes
+from apps.stock_forecasting.backtest import outcomes_of
 from benchmarks.stock_edge import chosen, closes, forecast_all, lite, pinball, table
 from recur.serving.export import export_run
 from recur.serving.native import NativeSavedModel
@@ -24,7 +24,7 @@ def test_every_form_forecasts_the_same(tiny_stock_run, tmp_path):
     trained = loading.load(APPLICATION, run)
     corpus = loading.read_again(APPLICATION, run, trained.config)
     origins = chosen(corpus.test, 20)
-    close, found = closes(corpus, origins, trained.config), outcomes(corpus, origins, trained.config.horizon)
+    close, found = closes(corpus, origins, trained.config), outcomes_of(corpus, origins, trained.config.horizon)
     assert len(close) == len(found.returns)
     last = [prices.table["close"].iloc[rows] for prices, rows in zip(corpus.panel, origins, strict=True)]
     np.testing.assert_array_equal(close[:, -1], np.concatenate(last).astype(np.float32))

@@ -7,21 +7,15 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from apps.stock_forecasting.features import (
-    FLOOR,
-    REACH,
-    columns_of,
-    feature_names,
-    features_of,
-    inputs_of,
-    recent_volatility,
-)
+from apps.stock_forecasting.config import inputs_of
+from apps.stock_forecasting.features import FLOOR, REACH, feature_names, features_of, recent_volatility
+from apps.stock_forecasting.prices import Prices
 
 GROUPS = ("range", "volume", "calendar")
 
 
 def compute(table: pd.DataFrame, groups=GROUPS) -> pd.DataFrame:
-    columns = columns_of(table, groups)
+    columns = Prices("", table).columns(groups)
     found = features_of({name: tf.constant(values[None]) for name, values in columns.items()}, groups)
     return pd.DataFrame(found.numpy()[0], columns=feature_names(groups), index=table.index)
 
@@ -107,9 +101,9 @@ def test_fewer_groups_have_fewer_inputs_and_features():
 
 def test_a_column_that_is_missing_is_named(make_table):
     with pytest.raises(KeyError, match="volume"):
-        columns_of(make_table(columns=("close",)), ("volume",))
+        Prices("", make_table(columns=("close",))).columns(("volume",))
     with pytest.raises(KeyError, match="day"):
-        columns_of(make_table().reset_index(drop=True), ("calendar",))
+        Prices("", make_table().reset_index(drop=True)).columns(("calendar",))
 
 
 def test_recent_volatility_is_that_of_twenty_rows(make_table):

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from apps.stock_forecasting.config import LEVELS
 from apps.stock_forecasting.filtered_simulation import ALPHA, BETA, FIRST, TAPS, simulate
-from apps.stock_forecasting.metrics import LEVELS
 
 
 def by_hand(close: np.ndarray, horizon: int) -> np.ndarray:

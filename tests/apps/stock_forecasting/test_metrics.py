@@ -9,8 +9,21 @@ from hypothesis.extra.numpy import arrays
 from sklearn.metrics import mean_pinball_loss
 
 from apps.stock_forecasting import metrics
-from apps.stock_forecasting.coverage import coverage_by_year, covered, interval, pit, width
-from apps.stock_forecasting.metrics import LEVELS, crps, direction, mase, naive_scale, pinball, rmsse, skill
+from apps.stock_forecasting.config import LEVELS
+from apps.stock_forecasting.metrics import (
+    coverage_by_year,
+    covered,
+    crps,
+    direction,
+    interval,
+    mase,
+    naive_scale,
+    pinball,
+    pit,
+    rmsse,
+    skill,
+    width,
+)
 
 NUMBERS, WHOLE = st.floats(-10, 10), st.integers(-4, 4)
 

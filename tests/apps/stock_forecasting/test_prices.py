@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from apps.stock_forecasting import prices, rules
-from apps.stock_forecasting.prices import read_prices
+from apps.stock_forecasting.prices import Prices, checked, read_prices
 from recur.errors import InputError
 
 pytestmark = pytest.mark.slow
@@ -212,9 +211,9 @@ class TestRules:
         lines = rows()
         values = pd.DataFrame({"close": np.arange(1.0, 31)}, index=pd.RangeIndex(2, 32))
         dates = pd.DatetimeIndex([line.split(",")[0] for line in lines])
-        expected, _ = rules.checked(values, dates, "x")
+        expected, _ = checked(values, dates, "x")
         places = [*order, *repeated]
-        found, _ = rules.checked(values.iloc[places].set_axis(range(2, len(places) + 2)), dates[places], "x")
+        found, _ = checked(values.iloc[places].set_axis(range(2, len(places) + 2)), dates[places], "x")
         pd.testing.assert_frame_equal(found, expected, check_freq=False)
 
 
@@ -348,4 +347,4 @@ def test_real_prices(recur_data):
 def test_real_exchange_rates(recur_data):
     found = read_prices(str(recur_data / "exchange_rate" / "exchange_rate.txt.gz"), adjusted=True)
     assert [len(each) for each in found] == [7588] * 8
-    assert prices.Prices("x", found[0].table).log_close.shape == (7588,)
+    assert Prices("x", found[0].table).log_close.shape == (7588,)

@@ -4,11 +4,10 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from apps.stock_forecasting import evaluation
+from apps.stock_forecasting import backtest, evaluate, significance
 from apps.stock_forecasting.backtest import Outcomes
-from apps.stock_forecasting.evaluation import Comparison
-from apps.stock_forecasting.metrics import LEVELS
-from apps.stock_forecasting.verdict import verdict
+from apps.stock_forecasting.config import LEVELS
+from apps.stock_forecasting.significance import Comparison, verdict
 
 HORIZONS = (1, 5)
 DEVIATION = 0.02
@@ -35,7 +34,7 @@ SCALES = np.array([[0.016, 0.02], [0.016, 0.02]])
 
 
 def test_scores_of_the_truth(found):
-    scores = evaluation.scores(normal(found, shift=1e-9), found, SCALES)
+    scores = backtest.scores(normal(found, shift=1e-9), found, SCALES)
     assert scores["coverage_80"] == pytest.approx(0.8, abs=0.02)
     assert scores["coverage_95"] == pytest.approx(0.95, abs=0.01)
     assert scores["rmsse"] == pytest.approx((1 + np.sqrt(5)) / 2, rel=0.05)
@@ -45,23 +44,23 @@ def test_scores_of_the_truth(found):
 
 
 def test_by_horizon_is_the_same_table_apart(found):
-    table = evaluation.by_horizon(normal(found), found, SCALES)
-    together = evaluation.scores(normal(found), found, SCALES)
+    table = backtest.by_horizon(normal(found), found, SCALES)
+    together = backtest.scores(normal(found), found, SCALES)
     assert list(table) == ["1", "5"]
     for name in ("pinball", "crps", "mase", "coverage_80"):
         assert np.mean([rows[name] for rows in table.values()]) == pytest.approx(together[name])
 
 
 def test_a_wrong_scale_is_found_worse_and_the_same_is_not(found):
-    right, wide = (evaluation.losses(normal(found, factor), found) for factor in (1.0, 2.0))
-    against = evaluation.compare(right, wide, found)
+    right, wide = (backtest.losses(normal(found, factor), found) for factor in (1.0, 2.0))
+    against = significance.compare(right, wide, found.dates, found.horizons)
     assert list(against) == ["1", "5", "mean"]
     for each in against.values():
         assert 0 < each.low < each.skill < each.high
         assert each.p_value < 1e-6
-    same = evaluation.compare(right, right, found)["mean"]
+    same = significance.compare(right, right, found.dates, found.horizons)["mean"]
     assert (same.skill, same.p_value) == (0.0, 1.0)
-    assert evaluation.compare(wide, right, found)["mean"].skill < 0
+    assert significance.compare(wide, right, found.dates, found.horizons)["mean"].skill < 0
 
 
 def test_tickers_of_one_date_count_once(found):
@@ -73,15 +72,15 @@ def test_tickers_of_one_date_count_once(found):
     )
     results = []
     for each in (once, twice):
-        losses = (evaluation.losses(normal(each, factor), each) for factor in (1.0, 1.1))
-        results.append(evaluation.compare(*losses, each)["mean"])
+        losses = (backtest.losses(normal(each, factor), each) for factor in (1.0, 1.1))
+        results.append(significance.compare(*losses, each.dates, each.horizons)["mean"])
     np.testing.assert_allclose(results[0], results[1], rtol=1e-9)
 
 
 def test_too_few_dates_for_a_test(found):
     few = Outcomes(HORIZONS, found.tickers[:3], found.dates[:3], found.known[:3], found.returns[:3])
-    losses = evaluation.losses(normal(few), few)
-    assert evaluation.compare(losses, losses * 2, few)["mean"].p_value == 1.0
+    losses = backtest.losses(normal(few), few)
+    assert significance.compare(losses, losses * 2, few.dates, few.horizons)["mean"].p_value == 1.0
 
 
 def test_of_a_family_the_best_is_taken():
@@ -89,7 +88,7 @@ def test_of_a_family_the_best_is_taken():
         name: np.full((3, 2), value)
         for name, value in {"last_value": 9, "random_walk_250": 3, "random_walk_500": 2, "ewma_normal": 4}.items()
     }
-    assert evaluation.best_of_families(losses) == {
+    assert evaluate.best_of_families(losses) == {
         "last_value": "last_value",
         "random_walk": "random_walk_500",
         "ewma": "ewma_normal",
@@ -97,8 +96,8 @@ def test_of_a_family_the_best_is_taken():
 
 
 def test_a_copy_of_the_last_price_is_called_collapsed(found):
-    assert evaluation.collapsed(normal(found))
-    assert not evaluation.collapsed(normal(found, shift=0.001))
+    assert backtest.collapsed(normal(found))
+    assert not backtest.collapsed(normal(found, shift=0.001))
 
 
 GOOD, OPEN, BAD = Comparison(0.02, 0.01, 0.03, 0.001), Comparison(0.01, -0.01, 0.03, 0.3), Comparison(-0.02, 0, 0, 0.01)
