@@ -176,38 +176,25 @@ def train_batches(every: Sequence[Series], origins: Origins, config: StockConfig
         examples = np.column_stack([np.array(segments), shifts, withheld])
         return in_order(examples, config.batch_size)[: len(segments) // config.batch_size]
 
+    def example(ticker: int, end: int, shift: int, withheld: int) -> Batch:
+        """The rows up to an origin, with what came after it and some before it; a row that is none counts nothing."""
+        series, rows = every[ticker], origins[ticker]
+        chosen = end - shift - config.every * np.arange(origins_in(config) - 1, -1, -1)
+        counts = (chosen >= 0).astype(np.float32)
+        chosen = np.maximum(chosen, 0)
+        inputs = {name: values[0] for name, values in windows_of(series, rows[[end]], seen_rows(config)).items()}
+        places = np.maximum(config.read - 1 - (rows[end] - rows[chosen]), 0)
+        inputs |= {"origins": places.astype(np.int32), "simulated": simulated[ticker][chosen]}
+        inputs["ticker"] *= 1 - withheld  # 0 is one that is not known
+        wanted = targets(series.log_close, rows[chosen], config.horizon) * PERCENT
+        return inputs, wanted.astype(np.float32), series.weights[rows[chosen]] * counts
+
     def batch(examples: np.ndarray, step: int) -> Batch:
-        parts = [
-            _example(every[ticker], origins[ticker], simulated[ticker], end, shift, config, bool(withheld))
-            for ticker, end, shift, withheld in examples.tolist()
-        ]
-        inputs, wanted, weights = zip(*parts, strict=True)
+        inputs, wanted, weights = zip(*(example(*row) for row in examples.tolist()), strict=True)
         columns = {name: np.stack([columns[name] for columns in inputs]) for name in inputs[0]}
         return columns, np.stack(wanted), np.stack(weights)
 
     return endless(plan, batch, _signature(config, config.batch_size, training=True))
-
-
-def _example(
-    series: Series,
-    rows: np.ndarray,
-    simulated: np.ndarray,
-    end: int,
-    shift: int,
-    config: StockConfig,
-    withheld: bool,
-) -> Batch:
-    """The rows up to an origin, with what came after it and after some before it; a row that is none counts nothing."""
-    chosen = end - shift - config.every * np.arange(origins_in(config) - 1, -1, -1)
-    counts = (chosen >= 0).astype(np.float32)
-    chosen = np.maximum(chosen, 0)
-    inputs = {name: values[0] for name, values in windows_of(series, rows[[end]], seen_rows(config)).items()}
-    places = np.maximum(config.read - 1 - (rows[end] - rows[chosen]), 0)
-    inputs |= {"origins": places.astype(np.int32), "simulated": simulated[chosen]}
-    if withheld:
-        inputs["ticker"] = np.int32(0)
-    wanted = targets(series.log_close, rows[chosen], config.horizon) * PERCENT
-    return inputs, wanted.astype(np.float32), series.weights[rows[chosen]] * counts
 
 
 def origins_in(config: StockConfig) -> int:

@@ -90,11 +90,11 @@ def test_some_tickers_are_withheld(parts):
 def test_validation_is_seen_from_its_last_row(corpus):
     assets = APPLICATION.task.fit_assets(corpus, CONFIG)
     data = APPLICATION.task.datasets(corpus, assets, CONFIG)
-    found = list(data.validation.as_numpy_iterator())
+    validation = list(data.validation.as_numpy_iterator())
     ends = [corpus.panel[0].table["close"].to_numpy()[row] for row in corpus.validation[0][:: batches.VALIDATION_EVERY]]
-    np.testing.assert_allclose(found[0][0]["close"][:, -1], ends, rtol=1e-6)
-    assert all((weights == 1).all() for _, _, weights in found)
-    assert sum(len(wanted) for _, wanted, _ in found) == sum(-(-len(rows) // 4) for rows in corpus.validation)
+    np.testing.assert_allclose(validation[0][0]["close"][:, -1], ends, rtol=1e-6)
+    assert all((weights == 1).all() for _, _, weights in validation)
+    assert sum(len(wanted) for _, wanted, _ in validation) == sum(-(-len(rows) // 4) for rows in corpus.validation)
 
 
 def test_too_few_rows_for_a_batch(corpus):

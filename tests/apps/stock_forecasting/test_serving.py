@@ -56,14 +56,14 @@ def quantiles(module, close):
 
 
 def test_shape_order_and_unit(module, close):
-    found = quantiles(module, close)
-    assert found.shape == (5, 5, 21)
-    assert found.dtype == np.float32
-    assert (np.diff(found, axis=-1) >= 0).all()
-    assert (found > 0).all()
-    assert (found[:, 0, 0] < close[:, -1]).all()
-    assert (close[:, -1] < found[:, 0, -1]).all()
-    width = found[..., -1] / found[..., 0]
+    forecast = quantiles(module, close)
+    assert forecast.shape == (5, 5, 21)
+    assert forecast.dtype == np.float32
+    assert (np.diff(forecast, axis=-1) >= 0).all()
+    assert (forecast > 0).all()
+    assert (forecast[:, 0, 0] < close[:, -1]).all()
+    assert (close[:, -1] < forecast[:, 0, -1]).all()
+    width = forecast[..., -1] / forecast[..., 0]
     assert (np.diff(width, axis=1) > 0).all(), "what is further ahead is less sure"
 
 
@@ -83,16 +83,16 @@ def test_a_row_does_not_depend_on_its_batch_mates(module, close):
 def test_a_number_that_is_no_price_is_answered_with_nan(module, close, place, wrong):
     bad = close.copy()
     bad[2, place] = wrong
-    found = quantiles(module, bad)
-    assert np.isnan(found[2]).all()
+    forecast = quantiles(module, bad)
+    assert np.isnan(forecast[2]).all()
     good = [0, 1, 3, 4]
-    np.testing.assert_allclose(found[good], quantiles(module, close)[good], rtol=1e-5)
+    np.testing.assert_allclose(forecast[good], quantiles(module, close)[good], rtol=1e-5)
 
 
 def test_prices_at_the_ends_of_float32_are_answered_or_nan(module):
     for price in (1e-38, 1e38):
-        found = quantiles(module, np.full((1, 96), price, np.float32))
-        assert np.isnan(found).all() or np.isfinite(found).all()
+        forecast = quantiles(module, np.full((1, 96), price, np.float32))
+        assert np.isnan(forecast).all() or np.isfinite(forecast).all()
 
 
 def test_predict_export_and_cpp_loader_give_the_same_forecast(module, exported, tiny_prices):
@@ -105,7 +105,7 @@ def test_predict_export_and_cpp_loader_give_the_same_forecast(module, exported, 
         for name, value in mine.items():
             same = np.allclose(value, theirs[name], rtol=1e-6) if "_" in name and "last_d" not in name else True
             assert same, name
-    assert [each["ticker"] for each in predicted] == ["AAA", "BBB"]
+    assert [answer["ticker"] for answer in predicted] == ["AAA", "BBB"]
     assert (exported / "assets.extra/tf_serving_warmup_requests").exists()
 
 
@@ -134,10 +134,10 @@ def test_more_columns_and_tickers_make_a_panel(trained, close):
     inputs = {"close": close, "high": close * 1.01, "low": close * 0.99, "volume": close * 0 + 1000}
     inputs["day"] = np.tile(np.arange(96, dtype=np.int32), (5, 1))
     inputs["ticker"] = np.array([b"AAA", b"BBB", b"AAA", b"never seen", b""], dtype=object)
-    found = ask_module(module).ask("panel", inputs)["quantiles"]
-    assert np.isfinite(found).all()
+    forecast = ask_module(module).ask("panel", inputs)["quantiles"]
+    assert np.isfinite(forecast).all()
     other = ask_module(module).ask("panel", inputs | {"ticker": inputs["ticker"][[1, 1, 0, 4, 3]]})["quantiles"]
-    changed = ~np.isclose(found, other, rtol=1e-6).all(axis=(1, 2))
+    changed = ~np.isclose(forecast, other, rtol=1e-6).all(axis=(1, 2))
     assert changed.tolist() == [True, False, False, False, False], "unknown tickers are one and the same"
     missing = ask_module(module).ask("panel", inputs | {"high": close * np.nan, "volume": close * np.nan})
     assert np.isfinite(missing["quantiles"]).all()
