@@ -117,7 +117,7 @@ def measured(values: np.ndarray, kind: str, horizon: int, arguments: Arguments, 
     """Errors of every forecaster in one case; of those that are trained, what came of training too."""
     firsts = ett_data.first_targets("test", arguments.window, horizon)
     targets = ett_data.targets_of(values, firsts, horizon)
-    found: dict[str, Any] = {
+    case: dict[str, Any] = {
         name: {"test": ett_data.errors(forecast(values, firsts, horizon), targets)}
         for name, forecast in (("last value", ett_data.last_value), ("last day", ett_data.seasonal_naive))
     }
@@ -131,16 +131,16 @@ def measured(values: np.ndarray, kind: str, horizon: int, arguments: Arguments, 
             results.append(dataclasses.asdict(result) | {"learning_rate": settings.learning_rate})
             bar.update(seen + arguments.epochs - bar.n)  # those that stopping early left out
         best = min(results, key=lambda result: result["validation"]["mse"])
-        found[name] = best | {"seconds": sum(result["seconds"] for result in results)}
-        test, validation = found[name]["test"], found[name]["validation"]
+        case[name] = best | {"seconds": sum(result["seconds"] for result in results)}
+        test, validation = case[name]["test"], case[name]["validation"]
         bar.write(
             f"{kind}/{horizon}  {name}: validation {validation['mse']:.3f} {validation['mae']:.3f}  test "
-            f"{test['mse']:.3f} {test['mae']:.3f}  best after {found[name]['best_epoch']} of {found[name]['epochs']} "
+            f"{test['mse']:.3f} {test['mae']:.3f}  best after {case[name]['best_epoch']} of {case[name]['epochs']} "
             f"epochs  {(time.perf_counter() - begin) / 60:.1f} min",
             file=sys.stderr,
         )
         keras.backend.clear_session(free_memory=True)
-    return found
+    return case
 
 
 def competitors(
@@ -161,7 +161,7 @@ def competitors(
         dataclasses.replace(own, window=LINEAR_WINDOW, loss="mse", learning_rate=rate, batch=LINEAR_BATCH[kind])
         for rate in LINEAR_RATES
     )
-    found = {
+    ways = {
         "recurrent": (
             lambda: SegmentForecaster(
                 own.window,
@@ -177,12 +177,12 @@ def competitors(
         ),
         "DLinear": (lambda: DLinear(LINEAR_WINDOW, horizon), linear),
     }
-    return {name: way for name, way in found.items() if arguments.forecaster in ("both", name)}
+    return {name: way for name, way in ways.items() if arguments.forecaster in ("both", name)}
 
 
 def table(report: dict[str, Any]) -> str:
     """The results in Markdown: errors on test, a forecaster a line, and what was published below."""
-    minutes = sum(each.get("seconds", 0) for case in report["cases"].values() for each in case.values()) / 60
+    minutes = sum(outcome.get("seconds", 0) for case in report["cases"].values() for outcome in case.values()) / 60
     lines = [f"{minutes:.0f} minutes on {report['cores']} cores, seed {report['settings']['seed']}; MSE / MAE on test"]
     for kind in ett_data.COLUMNS:
         cases = {h: report["cases"][f"{kind}/{h}"] for h in HORIZONS if f"{kind}/{h}" in report["cases"]}

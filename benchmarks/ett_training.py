@@ -100,7 +100,7 @@ def train(
         train_part, validation_data=validation, epochs=settings.epochs, callbacks=callbacks, shuffle=False, verbose=0
     ).history["val_mse"]
     model.set_weights(stopping.best_weights)  # EarlyStopping does so only where it stopped early
-    found = {
+    parts = {
         part: errors(
             forecast(model, values, part, horizon, settings),
             targets_of(values, first_targets(part, settings.window, horizon), horizon),
@@ -108,8 +108,8 @@ def train(
         for part in ("validation", "test")
     }
     return Result(
-        found["validation"],
-        found["test"],
+        parts["validation"],
+        parts["test"],
         len(history),
         int(np.argmin(history)) + 1,
         int(sum(np.prod(weight.shape) for weight in model.trainable_weights)),
@@ -150,5 +150,5 @@ def dataset(values: np.ndarray, part: Part, horizon: int, settings: Settings) ->
 def forecast(model: keras.Model, values: np.ndarray, part: Part, horizon: int, settings: Settings) -> np.ndarray:
     """Forecasts of every window of a part, float32 [windows, series, horizon]."""
     call = tf.function(lambda inputs: model(inputs, training=False), reduce_retracing=True)
-    found = [call(inputs).numpy() for inputs, _ in dataset(values, part, horizon, settings)]
-    return np.concatenate(found).reshape(-1, values.shape[1], horizon)
+    parts = [call(inputs).numpy() for inputs, _ in dataset(values, part, horizon, settings)]
+    return np.concatenate(parts).reshape(-1, values.shape[1], horizon)

@@ -31,7 +31,7 @@ import tyro
 
 from apps.stock_forecasting.application import APPLICATION
 from apps.stock_forecasting.config import StockConfig
-from apps.stock_forecasting.tables import read_matrix
+from apps.stock_forecasting.readers import read_matrix
 from benchmarks.exchange_rate_forecasts import write_both_ways
 from benchmarks.exchange_rate_measures import measure
 from benchmarks.exchange_rate_protocols import HORIZONS, WINDOW, WINDOWS
@@ -97,7 +97,7 @@ def main(arguments: Arguments) -> None:
             else:
                 run = stages.train(APPLICATION, str(source), configuration(arguments), "default")
             trained = loading.load(APPLICATION, run)
-            corpus = APPLICATION.read(str(source), trained.config)
+            corpus = APPLICATION.task.read(str(source), trained.config)
         except InputError as error:
             sys.exit(f"error: {error}")
     report = {"run": run.label, "settings": dataclasses.asdict(trained.config), "cores": os.cpu_count()}

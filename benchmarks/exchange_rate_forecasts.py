@@ -12,7 +12,8 @@ import numpy as np
 import tqdm
 
 from apps.stock_forecasting import baselines
-from apps.stock_forecasting.backtest import BASELINES, forecast_all
+from apps.stock_forecasting.backtest import forecast_all
+from apps.stock_forecasting.baselines import BASELINES
 from apps.stock_forecasting.data import Corpus
 from apps.stock_forecasting.model import PERCENT
 from apps.stock_forecasting.serving import StockForecaster
@@ -50,14 +51,14 @@ def model_forecasts(trained: Trained, corpus: Corpus, rows: np.ndarray) -> np.nd
     Returns:
         float64 [2 · currencies, n, H, Q], for `mirrored_mean`; the first half are those of the rates alone.
     """
-    module = StockForecaster(trained.model, trained.assets, trained.config)
-    found = forecast_all(module, corpus, tuple(rows for _ in corpus.panel), trained.config)
-    return found.reshape(len(corpus.panel), len(rows), *found.shape[1:])
+    module = StockForecaster(trained)
+    quantiles = forecast_all(module, corpus, tuple(rows for _ in corpus.panel), trained.config)
+    return quantiles.reshape(len(corpus.panel), len(rows), *quantiles.shape[1:])
 
 
 def calibrated(trained: Trained, quantiles: np.ndarray) -> np.ndarray:
     """Quantiles of log returns [..., H, Q], moved by what the model's missed on validation."""
-    module = StockForecaster(trained.model, trained.assets, trained.config)
+    module = StockForecaster(trained)
     return module.calibrated((PERCENT * quantiles).astype(np.float32)).numpy().astype(np.float64) / PERCENT
 
 
@@ -77,12 +78,12 @@ def baseline_medians(log_rates: np.ndarray, rows: np.ndarray, horizon: int) -> d
             for window in baselines.WINDOWS
         },
     }
-    found = {}
+    medians = {}
     with tqdm.tqdm(total=len(ways), desc="baselines", file=sys.stderr, delay=2, leave=False, disable=None) as bar:
         for name, forecast in ways.items():
-            found[name] = np.stack([forecast(rate, rows, range(1, horizon + 1), (0.5,)) for rate in log_rates.T])
+            medians[name] = np.stack([forecast(rate, rows, range(1, horizon + 1), (0.5,)) for rate in log_rates.T])
             bar.update()
-    return found
+    return medians
 
 
 def baseline_quantiles(log_rates: np.ndarray, rows: np.ndarray) -> dict[str, np.ndarray]:

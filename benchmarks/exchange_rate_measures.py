@@ -4,9 +4,9 @@ from typing import Any
 
 import numpy as np
 
+from apps.stock_forecasting.backtest import MIDDLE, collapsed
+from apps.stock_forecasting.config import LEVELS
 from apps.stock_forecasting.data import Corpus
-from apps.stock_forecasting.evaluation import MIDDLE, collapsed
-from apps.stock_forecasting.metrics import LEVELS
 from apps.stock_forecasting.significance import diebold_mariano
 from benchmarks.exchange_rate_forecasts import (
     baseline_medians,
@@ -59,11 +59,11 @@ def measure(trained: Trained, corpus: Corpus) -> dict[str, Any]:
         medians |= baseline_medians(np.log(values), rows, max(HORIZONS))
         scores: dict[str, list[float]] = {}
         squares: dict[str, list[np.ndarray]] = {}
-        for name, each in medians.items():
+        for name, median in medians.items():
             for horizon in HORIZONS:
-                found = point_forecasts(each, values, rows, origins(begin, end, horizon), horizon)
-                scores.setdefault(name, []).append(relative_squared_error(found, values[begin:end]))
-                squares.setdefault(name, []).append(((found - values[begin:end]) ** 2).mean(axis=1))
+                forecasts = point_forecasts(median, values, rows, origins(begin, end, horizon), horizon)
+                scores.setdefault(name, []).append(relative_squared_error(forecasts, values[begin:end]))
+                squares.setdefault(name, []).append(((forecasts - values[begin:end]) ** 2).mean(axis=1))
         report["rse"][part] = scores
         windows = WINDOWS if part == "test" else (end - begin - 1) // WINDOW
         windows_from = rolling_origins(begin + 1, windows)
@@ -71,7 +71,7 @@ def measure(trained: Trained, corpus: Corpus) -> dict[str, Any]:
         moved = calibrated(trained, raw)
         quantiles = {MODEL: mirrored_mean(moved), UNCALIBRATED: mirrored_mean(raw), ALONE: moved[: len(rates)]}
         quantiles |= baseline_quantiles(np.log(values), windows_from)
-        report["crps"][part] = {name: rolling(each, values, windows_from) for name, each in quantiles.items()}
+        report["crps"][part] = {name: rolling(forecast, values, windows_from) for name, forecast in quantiles.items()}
         own = own[:, :, np.array(HORIZONS) - 1].reshape(-1, len(HORIZONS), own.shape[-1])
         report["distance"] = float(np.abs(np.expm1(own[..., MIDDLE])).max())
         report["collapsed"] = collapsed(own)
@@ -112,8 +112,8 @@ def point_forecasts(
         wanted: Some of them.
         horizon: Rows ahead.
     """
-    found = returns[:, np.searchsorted(rows, wanted), horizon - 1, 0]
-    return values[wanted] * np.exp(found.T)
+    forecasts = returns[:, np.searchsorted(rows, wanted), horizon - 1, 0]
+    return values[wanted] * np.exp(forecasts.T)
 
 
 def rolling(quantiles: np.ndarray, values: np.ndarray, rows: np.ndarray) -> float:

@@ -24,9 +24,8 @@ import numpy as np
 import tqdm
 import tyro
 
-from apps.stock_forecasting import evaluation
 from apps.stock_forecasting.application import APPLICATION
-from apps.stock_forecasting.backtest import Outcomes, at_reported, outcomes
+from apps.stock_forecasting.backtest import Outcomes, at_reported, losses, outcomes_of
 from apps.stock_forecasting.batches import all_series, windows_of
 from apps.stock_forecasting.config import StockConfig
 from apps.stock_forecasting.data import Corpus, Origins
@@ -60,7 +59,7 @@ Forecast = Callable[[np.ndarray], np.ndarray]
 def chosen(rows: Origins, count: int) -> Origins:
     """Every so many-th origin of each ticker, so that there are at most about so many."""
     step = max(1, -(-sum(map(len, rows)) // count))
-    return tuple(each[::step] for each in rows)
+    return tuple(of_ticker[::step] for of_ticker in rows)
 
 
 def closes(corpus: Corpus, origins: Origins, config: StockConfig) -> np.ndarray:
@@ -69,10 +68,10 @@ def closes(corpus: Corpus, origins: Origins, config: StockConfig) -> np.ndarray:
     return np.concatenate([windows_of(series, rows, config.window)["close"] for series, rows in pairs])
 
 
-def pinball(quantiles: np.ndarray, close: np.ndarray, found: Outcomes) -> float:
+def pinball(quantiles: np.ndarray, close: np.ndarray, outcomes: Outcomes) -> float:
     """Mean pinball loss in percent, of quantiles of prices [n, horizon, Q] from closes [n, window]."""
     returns = np.log(quantiles.astype(np.float64)) - np.log(close[:, -1].astype(np.float64))[:, None, None]
-    return 100 * float(evaluation.losses(at_reported(returns), found).mean())
+    return 100 * float(losses(at_reported(returns), outcomes).mean())
 
 
 def forecast_all(forecast: Forecast, close: np.ndarray, name: str) -> np.ndarray:
@@ -114,7 +113,7 @@ def main(arguments: Arguments) -> None:
     if trained.config.features:
         sys.exit("error: the run reads more than the close; give one that does not")
     origins = chosen(corpus.test, arguments.origins)
-    found = outcomes(corpus, origins, trained.config.horizon)
+    outcomes = outcomes_of(corpus, origins, trained.config.horizon)
     close = closes(corpus, origins, trained.config)
     rows = []
     with tempfile.TemporaryDirectory() as folder:
@@ -122,7 +121,7 @@ def main(arguments: Arguments) -> None:
         with NativeSavedModel(version) as model:
             export: Forecast = functools.partial(_served, model)
             expected = forecast_all(export, close, "export")
-            loss = pinball(expected, close, found)
+            loss = pinball(expected, close, outcomes)
             size = sum(file.stat().st_size for file in version.rglob("*") if file.is_file())
             rows.append({"form": "export", "bytes": size, "pinball": loss, "milliseconds": milliseconds(export, close)})
         for form in FORMS:
@@ -132,7 +131,7 @@ def main(arguments: Arguments) -> None:
                 {
                     "form": form,
                     "bytes": size,
-                    "pinball": pinball(quantiles, close, found),
+                    "pinball": pinball(quantiles, close, outcomes),
                     "largest_deviation": float(np.abs(quantiles / expected - 1).max()),
                     "milliseconds": milliseconds(one, close),
                 }

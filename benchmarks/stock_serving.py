@@ -60,12 +60,12 @@ def main(arguments: Arguments) -> None:
     if trained.config.features:
         sys.exit("error: the run reads more than the close; give one that does not")
     close = prices(max(BATCHES), trained.config.window)
-    module = APPLICATION.serving_module(trained)
+    module = APPLICATION.task.serving_module(trained)
     wanted = ask_module(module).ask("serving_default", {"close": close})["quantiles"]
     bare = dataclasses.replace(trained, config=dataclasses.replace(trained.config, simulation=0.0))
-    bare = dataclasses.replace(bare, model=APPLICATION.build(bare.config, bare.assets))
+    bare = dataclasses.replace(bare, model=APPLICATION.task.build(bare.config, bare.assets))
     bare.model.set_weights(trained.model.get_weights())
-    found: dict[tuple[str, int], list[float]] = {}
+    measured: dict[tuple[str, int], list[float]] = {}
     with tempfile.TemporaryDirectory() as folder:
         paths = {
             "whole": export_run(APPLICATION, run, trained, Path(folder) / "whole"),
@@ -76,7 +76,7 @@ def main(arguments: Arguments) -> None:
         for _ in range(arguments.rounds):
             for name, model in models.items():
                 for batch in BATCHES:
-                    found.setdefault((name, batch), []).append(rate(model, close[:batch], arguments.seconds))
+                    measured.setdefault((name, batch), []).append(rate(model, close[:batch], arguments.seconds))
     report = {
         "run": run.label,
         "window": trained.config.window,
@@ -84,7 +84,7 @@ def main(arguments: Arguments) -> None:
         "largest_difference_from_predict": float(np.abs(served / wanted - 1).max()),
         "rows": [
             {"model": name, "batch": batch, "forecasts_per_second": statistics.median(rates)}
-            for (name, batch), rates in found.items()
+            for (name, batch), rates in measured.items()
         ],
     }
     if arguments.json:

@@ -1,27 +1,29 @@
-"""What a user would try before a network, as quantiles of cumulative log returns: walks, drift and seasons.
+"""What a user would try before a network, as quantiles of cumulative log returns: walks, drift, seasons, volatility.
 
 All take the logarithm of one ticker's prices and rows to forecast from; the forecast from a row depends on no row after
-it. Those that know of volatility are in `volatility`.
+it. Those that know of volatility are of `volatility`.
 
 Source:
     Hyndman, R. J. and Athanasopoulos, G. (2021), "Forecasting: Principles and Practice", 3rd edition, section 5.2.
 """
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
+import tqdm
+
+from apps.stock_forecasting.config import LEVELS, reported_horizons
+from apps.stock_forecasting.data import Corpus, Origins
+from apps.stock_forecasting.volatility import ewma, garch, rolling_quantiles
 
 WINDOWS = (250, 500, 1000)
 """Rows: one, two and four years of trading days."""
-FEWEST = 20
-"""Past returns below which their quantiles say nothing."""
-TOGETHER = 2_000_000
-"""Numbers that are sorted together."""
 
 
 def last_value(
-    log_prices: np.ndarray, origins: np.ndarray, horizons: Sequence[int], levels: Sequence[float]
+    log_prices: np.ndarray, origins: np.ndarray, horizons: Sequence[int], levels: Sequence[float] = LEVELS
 ) -> np.ndarray:
     """The last price stays, and is certain.
 
@@ -37,7 +39,9 @@ def last_value(
     return np.zeros((len(origins), len(horizons), len(levels)))
 
 
-def drift(log_prices: np.ndarray, origins: np.ndarray, horizons: Sequence[int], levels: Sequence[float]) -> np.ndarray:
+def drift(
+    log_prices: np.ndarray, origins: np.ndarray, horizons: Sequence[int], levels: Sequence[float] = LEVELS
+) -> np.ndarray:
     """The mean return so far goes on, and is certain: a line from the first price through the last.
 
     Args and returns are those of `last_value`; an origin at the first row has no return so far and gets 0.
@@ -48,18 +52,15 @@ def drift(log_prices: np.ndarray, origins: np.ndarray, horizons: Sequence[int], 
 
 
 def seasonal_naive(
-    log_prices: np.ndarray, origins: np.ndarray, horizons: Sequence[int], levels: Sequence[float], season: int
+    log_prices: np.ndarray,
+    origins: np.ndarray,
+    horizons: Sequence[int],
+    levels: Sequence[float] = LEVELS,
+    season: int = 1,
 ) -> np.ndarray:
     """What was a season before comes again, and is certain. It applies where there is one: to loads, not to stocks.
 
-    Args and returns are those of `last_value`.
-
-    Args:
-        log_prices: As there.
-        origins: As there.
-        horizons: As there.
-        levels: As there.
-        season: Rows, at least 1; 1 is the last value.
+    Args and returns are those of `last_value`; a season is so many rows, at least 1, and 1 is the last value.
 
     Raises:
         ValueError: An origin has no whole season up to it.
@@ -73,66 +74,65 @@ def seasonal_naive(
 
 
 def random_walk(
-    log_prices: np.ndarray, origins: np.ndarray, horizons: Sequence[int], levels: Sequence[float], window: int
+    log_prices: np.ndarray,
+    origins: np.ndarray,
+    horizons: Sequence[int],
+    levels: Sequence[float] = LEVELS,
+    window: int = WINDOWS[0],
 ) -> np.ndarray:
     """Quantiles of the last returns over as many rows: historical simulation.
 
-    Args and returns are those of `last_value`.
-
-    Args:
-        log_prices: As there.
-        origins: As there.
-        horizons: As there.
-        levels: As there.
-        window: How many returns, overlapping, the last of which ends at the origin; fewer where there are not so many.
+    Args and returns are those of `last_value`; a window is so many returns, overlapping, the last of which ends at the
+    origin, or fewer where there are not so many.
 
     Raises:
         ValueError: There are fewer than 20.
     """
     log_prices, origins = np.asarray(log_prices, np.float64), np.asarray(origins)
-    found = np.empty((len(origins), len(horizons), len(levels)))
+    quantiles = np.empty((len(origins), len(horizons), len(levels)))
     for place, step in enumerate(horizons):
         returns = log_prices[step:] - log_prices[:-step]
-        found[:, place] = rolling_quantiles(returns, origins - step, window, levels)
-    return found
-
-
-def rolling_quantiles(values: np.ndarray, ends: np.ndarray, window: int, levels: Sequence[float]) -> np.ndarray:
-    """Quantiles of the values up to some positions, interpolated as `numpy.quantile` does.
-
-    Args:
-        values: float [values].
-        ends: int [ends], the last position of each window.
-        window: How many values; those that there are where there are fewer.
-        levels: Of the quantiles.
-
-    Returns:
-        float64 [ends, levels].
-
-    Raises:
-        ValueError: A window has fewer than 20 values.
-    """
-    if len(ends) and min(np.min(ends) + 1, window) < FEWEST:
-        raise ValueError(f"need {FEWEST} past values for quantiles, got {min(np.min(ends) + 1, window)}")
-    found = np.empty((len(ends), len(levels)))
-    full = np.flatnonzero(ends >= window - 1)
-    if len(full):
-        every = sliding_window_view(values, window)
-        for some in np.array_split(full, -(-len(full) * window // TOGETHER)):
-            found[some] = _quantiles_of_sorted(np.sort(every[ends[some] - window + 1], axis=1), levels)
-    for row in np.flatnonzero(ends < window - 1):
-        found[row] = np.quantile(values[: ends[row] + 1], levels)
-    return found
-
-
-def _quantiles_of_sorted(ordered: np.ndarray, levels: Sequence[float]) -> np.ndarray:
-    """Quantiles [n, levels] of rising rows [n, window]: several times as fast as `numpy.quantile`."""
-    places = np.asarray(levels) * (ordered.shape[1] - 1)
-    below = np.floor(places).astype(int)
-    low, high = ordered[:, below], ordered[:, np.minimum(below + 1, ordered.shape[1] - 1)]
-    return low + (places - below) * (high - low)
+        quantiles[:, place] = rolling_quantiles(returns, origins - step, window, levels)
+    return quantiles
 
 
 def _certain(forecasts: np.ndarray, levels: Sequence[float]) -> np.ndarray:
     """A forecast as all of its quantiles."""
     return np.repeat(forecasts[..., None], len(levels), axis=-1)
+
+
+Baseline = Callable[[np.ndarray, np.ndarray, Sequence[int]], np.ndarray]
+"""From log prices [rows], origins [n] and H rows ahead to quantiles of log returns [n, H, Q]."""
+
+BASELINES: Mapping[str, Baseline] = {
+    "last_value": last_value,
+    "drift": drift,
+    **{f"random_walk_{window}": partial(random_walk, window=window) for window in WINDOWS},
+    **{f"ewma_{residuals}": partial(ewma, residuals=residuals) for residuals in ("normal", "empirical")},
+    **{f"garch_{residuals}": partial(garch, residuals=residuals) for residuals in ("normal", "empirical")},
+}
+"""GARCH is fitted on all rows up to the first origin of the part, validation's included."""
+
+
+def baseline_forecasts(corpus: Corpus, origins: Origins, horizon: int, season: int = 0) -> dict[str, np.ndarray]:
+    """The baselines' quantiles of log returns, float64 [n, H, Q] at the horizons that are reported.
+
+    One that cannot be had, because there are too few rows to fit it on, is left out; so is the seasonal naive one
+    without a season.
+    """
+    known, horizons = dict(BASELINES), reported_horizons(horizon)
+    if season:
+        known["seasonal_naive"] = partial(seasonal_naive, season=season)
+    forecasts: dict[str, np.ndarray] = {}
+    total = len(known) * len(corpus.panel)
+    with tqdm.tqdm(total=total, desc="baselines", file=sys.stderr, delay=2, leave=False, disable=None) as bar:
+        for name, forecast in known.items():
+            parts = []
+            try:
+                for prices, rows in zip(corpus.panel, origins, strict=True):
+                    parts += [forecast(prices.log_close, rows, horizons)] if len(rows) else []
+                    bar.update()
+            except ValueError:  # too few rows
+                continue
+            forecasts[name] = np.concatenate(parts)
+    return forecasts

@@ -1,17 +1,31 @@
-"""Settings of stock forecasting."""
+"""Settings of stock forecasting, of its answers, and what both are about: inputs, rows ahead, levels of quantiles."""
 
 import dataclasses
-from collections.abc import Mapping
+import math
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from pydantic import Field
 
-from recur.training.application import PresetName
 from recur.training.config import Fraction, NonNegative, Size, TrainingConfig
 
 FEWEST_ROWS = 64
 HORIZONS = (1, 5, 10, 20)
 """Rows ahead over which losses are averaged and of which is reported: a day, a week, two, and a month of trading."""
+LEVELS = (0.025, *(step / 20 for step in range(1, 20)), 0.975)
+"""Of the quantiles: every 5 %, and the ends of the 95 % interval; with them the 50 and 80 % intervals."""
+CONFIDENCES = (0.5, 0.8, 0.95)
+"""Of the intervals that are reported."""
+
+Group = Literal["range", "volume", "calendar"]
+"""Features of more than the close."""
+INPUTS = {"range": {"high": "float32", "low": "float32"}, "volume": {"volume": "float32"}, "calendar": {"day": "int32"}}
+"""What each group needs beside `close`: all [N, window]; `day` counts from 1970-01-01."""
+
+
+def inputs_of(groups: Sequence[Group]) -> dict[str, str]:
+    """The columns that features are computed from, by name, and their types."""
+    return {"close": "float32"} | {name: kind for group in groups for name, kind in INPUTS[group].items()}
 
 
 def reported_horizons(horizon: int) -> tuple[int, ...]:
@@ -21,7 +35,30 @@ def reported_horizons(horizon: int) -> tuple[int, ...]:
         >>> reported_horizons(20), reported_horizons(3)
         ((1, 5, 10, 20), (1, 3))
     """
-    return (*(each for each in HORIZONS if each < horizon), horizon)
+    return (*(ahead for ahead in HORIZONS if ahead < horizon), horizon)
+
+
+def interval_ends(levels: Sequence[float], confidence: float) -> tuple[int, int]:
+    """Which two quantiles bound a central interval.
+
+    Args:
+        levels: [Q], of the quantiles.
+        confidence: How much the interval should hold, as 0.8.
+
+    Raises:
+        ValueError: There are no such two.
+
+    Example:
+        >>> interval_ends(LEVELS, 0.95)
+        (0, 20)
+    """
+    ends = []
+    for level in ((1 - confidence) / 2, (1 + confidence) / 2):
+        places = [place for place, known in enumerate(levels) if math.isclose(known, level, rel_tol=0, abs_tol=1e-6)]
+        if not places:
+            raise ValueError(f"an interval of {confidence:g} needs a quantile at {level:g}, there are {list(levels)}")
+        ends.append(places[0])
+    return ends[0], ends[1]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,7 +85,7 @@ class StockConfig(TrainingConfig):
     """Of them, how many of the last the recurrent layers read."""
     horizon: Size = 20
     """Rows ahead that are forecast, each by itself."""
-    features: tuple[Literal["range", "volume", "calendar"], ...] = ()
+    features: tuple[Group, ...] = ()
     """What is known besides the close; the export then answers the signature `panel` too."""
     ticker_units: Annotated[int, Field(ge=0, lt=2**31)] = 0
     """Width of an embedding of the ticker; 0 for one model of all tickers alike, and of those it never saw."""
@@ -76,17 +113,15 @@ class StockConfig(TrainingConfig):
     """Quantiles are moved by what they missed on validation; adaptive also by what they missed since, in `evaluate`."""
 
 
-PRESETS: Mapping[PresetName, StockConfig] = {
-    "quick": StockConfig(
-        epochs=4,
-        steps_per_epoch=16,
-        batch_size=8,
-        learning_rate=3e-3,
-        warmup_steps=10,
-        window=512,
-        members=1,
-        ema_momentum=0.9,
-    ),
-    "default": StockConfig(epochs=12, batch_size=32, learning_rate=3e-3, warmup_steps=50, ema_momentum=0.99),
-    "best": StockConfig(epochs=12, batch_size=32, learning_rate=3e-3, warmup_steps=50, ema_momentum=0.99, members=10),
-}
+@dataclasses.dataclass(frozen=True)
+class ForecastOptions:
+    """How `predict` reads a file of prices, and what it shows."""
+
+    ticker: str = ""
+    """Which, of a file with several."""
+    date_column: str = "Date"
+    """Column that has the dates."""
+    value_column: str = ""
+    """Column that has the prices; by default Adj Close, or Close where there is none."""
+    adjusted: bool = False
+    """The prices are adjusted for splits and dividends, or never had any, where no column says so."""

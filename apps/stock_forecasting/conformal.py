@@ -46,8 +46,8 @@ def fit_conformal(quantiles: np.ndarray, targets: np.ndarray, levels: Sequence[f
         raise ValueError("no row to calibrate on")
     if not np.allclose(np.add(levels, levels[::-1]), 1):
         raise ValueError(f"levels must be symmetric, got {list(levels)}")
-    found = [_score(quantiles, targets, pair) for pair in range(len(levels) // 2)]
-    return Scores(np.sort(np.moveaxis(np.array(found), 1, -1), axis=-1), tuple(levels))
+    scores = np.array([_score(quantiles, targets, pair) for pair in range(len(levels) // 2)])
+    return Scores(np.sort(np.moveaxis(scores, 1, -1), axis=-1), tuple(levels))
 
 
 def conformal_quantile(scores: np.ndarray, miss: float | np.ndarray) -> np.ndarray:
@@ -160,8 +160,8 @@ def _score(quantiles: np.ndarray, targets: np.ndarray, pair: int) -> np.ndarray:
 
 def _moved(quantiles: np.ndarray, margins: np.ndarray) -> np.ndarray:
     """Quantiles, each pair of them moved by margins [pairs, H] or [pairs, n, H] of their scale."""
-    found, scale = quantiles.copy(), _scale(quantiles)
+    moved, scale = quantiles.copy(), _scale(quantiles)
     for pair, margin in enumerate(margins):
-        found[..., pair] -= margin * scale
-        found[..., -1 - pair] += margin * scale
-    return np.sort(found, axis=-1)
+        moved[..., pair] -= margin * scale
+        moved[..., -1 - pair] += margin * scale
+    return np.sort(moved, axis=-1)

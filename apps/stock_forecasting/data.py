@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import pandas as pd
 
+from apps.stock_forecasting.config import StockConfig
 from apps.stock_forecasting.prices import Prices, read_prices
 from recur.data import sources
 from recur.errors import InputError
@@ -46,37 +47,20 @@ class Corpus:
     notes: tuple[str, ...]
 
 
-def read_corpus(
-    source: str,
-    window: int,
-    horizon: int,
-    validation_fraction: float,
-    test_fraction: float,
-    test_from: str = "",
-    date_column: str = "Date",
-    value_column: str = "",
-    adjusted: bool = False,
-    tickers: Sequence[str] = (),
-) -> Corpus:
+def read_corpus(source: str, config: StockConfig) -> Corpus:
     """Reads prices and divides them by time, at the same dates for all tickers.
 
     Args:
         source: As `read_prices` has it.
-        window: Rows that a forecast knows of, the origin's included.
-        horizon: Rows after the origin that it says something about.
-        validation_fraction: Share of the rows before test that is validation.
-        test_fraction: Share of all rows, those of all tickers together, that is test.
-        test_from: The date at which test begins, instead of a share; as 2013-01-01.
-        date_column: As `read_prices` has it, like the three that follow.
-        value_column: As there.
-        adjusted: As there.
-        tickers: As there.
+        config: Which columns and tickers; window and horizon; which shares of the rows, those of all tickers together,
+            or from which date on, are held out.
 
     Raises:
         InputError: The source is missing or unreadable, a rule refuses its rows, or a part has no origin.
     """
-    panel = read_prices(source, date_column, value_column, adjusted, tickers)
-    boundaries = _boundaries(source, panel, validation_fraction, test_fraction, test_from)
+    window, horizon = config.window, config.horizon
+    panel = read_prices(source, config.date_column, config.value_column, config.adjusted, config.tickers)
+    boundaries = _boundaries(source, panel, config)
     notes = [_named(panel, prices, note) for prices in panel for note in prices.notes]
     kept, divided = [], []
     for prices in panel:
@@ -127,10 +111,9 @@ def divide(
     return tuple(np.arange(start, max(start, end - horizon)) for start, end in zip(starts, ends, strict=True))
 
 
-def _boundaries(
-    source: str, panel: list[Prices], validation_fraction: float, test_fraction: float, test_from: str
-) -> tuple[Time, Time]:
+def _boundaries(source: str, panel: list[Prices], config: StockConfig) -> tuple[Time, Time]:
     """Where validation and test begin."""
+    validation_fraction, test_fraction, test_from = config.validation_fraction, config.test_fraction, config.test_from
     if not 0 < validation_fraction < 1 or not 0 < test_fraction < 1:
         shares = f"{validation_fraction:g} and {test_fraction:g}"
         raise InputError(f"{shares} of the rows cannot be held out; give shares between 0 and 1")

@@ -11,14 +11,11 @@ Sources:
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
 
 import numpy as np
-import pandas as pd
 import tensorflow as tf
 
-Group = Literal["range", "volume", "calendar"]
-"""Features of more than the close."""
+from apps.stock_forecasting.config import Group
 
 SPANS = (1, 5, 20, 60, 120, 250)
 """Rows: a day, a week, a month, a quarter, half a year and a year of trading days."""
@@ -33,18 +30,6 @@ REACH = max(SPANS) + 1
 """Rows that a feature looks back over, its own included."""
 MOST = 6.0
 """Units of volatility at which returns and trends are cut off."""
-
-INPUTS: dict[str, dict[str, tf.DType]] = {
-    "range": {"high": tf.float32, "low": tf.float32},
-    "volume": {"volume": tf.float32},
-    "calendar": {"day": tf.int32},
-}
-"""What each group needs beside `close`: all [N, window]; `day` counts from 1970-01-01."""
-
-
-def inputs_of(groups: Sequence[Group]) -> dict[str, tf.DType]:
-    """The columns that features are computed from, by name, and their types."""
-    return {"close": tf.float32} | {name: dtype for group in groups for name, dtype in INPUTS[group].items()}
 
 
 def feature_names(groups: Sequence[Group] = ()) -> list[str]:
@@ -64,33 +49,12 @@ def feature_names(groups: Sequence[Group] = ()) -> list[str]:
     ]
 
 
-def columns_of(table: pd.DataFrame, groups: Sequence[Group]) -> dict[str, np.ndarray]:
-    """The columns of a ticker's table that `features_of` takes.
-
-    Args:
-        table: As `Prices` has it.
-        groups: Which features there are to be.
-
-    Returns:
-        float32, or int32 for `day`, [rows] by name; NaN where a row lacks a high, a low or a volume.
-
-    Raises:
-        KeyError: The table has no such column, or no dates; the message is its name.
-    """
-    days = {}
-    if isinstance(table.index, pd.DatetimeIndex):
-        days = {"day": (table.index.normalize() - pd.Timestamp(0)).days.to_numpy()}
-    return {
-        name: (days[name] if name == "day" else table[name].to_numpy()).astype(dtype.as_numpy_dtype)
-        for name, dtype in inputs_of(groups).items()
-    }
-
-
 def features_of(columns: Mapping[str, tf.Tensor], groups: Sequence[Group] = ()) -> tf.Tensor:
     """The features at every row of windows.
 
     Args:
-        columns: What `inputs_of` names, [N, window] each; at the first row, which has no return, 0 stands for it.
+        columns: What `config.inputs_of` names, [N, window] each; at the first row, which has no
+            return, 0 stands for it.
         groups: Which features there are beside those of the close.
 
     Returns:
@@ -106,7 +70,7 @@ def features_of(columns: Mapping[str, tf.Tensor], groups: Sequence[Group] = ()) 
     volatility = {span: _log_root(_mean_of_last(squared, span, skip=1)) for span in SPANS}
     usual = tf.exp(volatility[USUAL_SPAN])
     falls = tf.where(returns < 0, squared, 0.0)
-    found = [
+    features = [
         tf.clip_by_value(returns / usual, -MOST, MOST),
         tf.minimum(tf.abs(returns) / usual, MOST),
         *volatility.values(),
@@ -116,12 +80,12 @@ def features_of(columns: Mapping[str, tf.Tensor], groups: Sequence[Group] = ()) 
     if "range" in groups:
         parkinson = tf.math.log(columns["high"] / columns["low"]) ** 2 / (4 * np.log(2.0))
         parkinson = tf.where(tf.math.is_nan(parkinson), squared, parkinson)
-        found += [_log_root(_mean_of_last(parkinson, span)) for span in (1, 5, 20)]
+        features += [_log_root(_mean_of_last(parkinson, span)) for span in (1, 5, 20)]
     if "volume" in groups:
-        found.append(_volume(columns["volume"]))
+        features.append(_volume(columns["volume"]))
     if "calendar" in groups:
-        found += _calendar(columns["day"])
-    return tf.stack(found, axis=-1)
+        features += _calendar(columns["day"])
+    return tf.stack(features, axis=-1)
 
 
 def recent_volatility(features: tf.Tensor, span: int = 20) -> tf.Tensor:

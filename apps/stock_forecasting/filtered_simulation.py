@@ -16,14 +16,14 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
+from apps.stock_forecasting.features import FLOOR
+
 ALPHA, BETA = 0.08, 0.90
 """Of squared returns and of the variance before, as they are found again and again in daily returns."""
 TAPS = 128
 """Rows after which a weight, β to that power, no longer counts."""
 FIRST = 32
 """Row of a window from which its variances are taken at their word."""
-FLOOR = 1e-4
-"""The least volatility of a row."""
 
 
 def simulate(close: tf.Tensor, horizons: Sequence[int], levels: Sequence[float]) -> tf.Tensor:

@@ -1,4 +1,4 @@
-"""How good forecasts are: of a point, of quantiles, of a direction. Of intervals it is said in `coverage`.
+"""How good forecasts are: of a point, of quantiles, of a direction, of intervals; whether they are calibrated.
 
 Forecasts and targets are of the same ones: [n] origins, H horizons, Q quantiles whose levels rise. What is returned has
 one number a horizon, unless it says otherwise.
@@ -16,10 +16,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from apps.stock_forecasting.config import interval_ends
 from recur.metrics.intervals import wilson_interval
-
-LEVELS = (0.025, *(step / 20 for step in range(1, 20)), 0.975)
-"""Every 5 %, and the ends of the 95 % interval; with them the 50 and 80 % intervals."""
 
 
 class Direction(NamedTuple):
@@ -52,7 +50,7 @@ def pinball(quantiles: np.ndarray, targets: np.ndarray, levels: Sequence[float])
     Raises:
         ValueError: The shapes do not fit, or a number is not finite.
     """
-    quantiles, targets, levels = checked(quantiles, targets, levels)
+    quantiles, targets, levels = _checked(quantiles, targets, levels)
     error = targets[..., None] - quantiles
     return np.maximum(levels * error, (levels - 1) * error)
 
@@ -67,7 +65,7 @@ def crps(quantiles: np.ndarray, targets: np.ndarray, levels: Sequence[float]) ->
     Returns:
         float64 [n, H], in the unit of the targets.
     """
-    quantiles, targets, levels = checked(quantiles, targets, levels)
+    quantiles, targets, levels = _checked(quantiles, targets, levels)
     quantiles = np.concatenate([quantiles[..., :1], quantiles, quantiles[..., -1:]], axis=-1)
     levels = np.concatenate([[0.0], levels, [1.0]])
     error = targets[..., None] - quantiles
@@ -151,6 +149,83 @@ def skill(losses: np.ndarray, others: np.ndarray) -> np.ndarray:
     return 1 - np.mean(losses, axis=0) / np.mean(others, axis=0)
 
 
+def interval(quantiles: np.ndarray, levels: Sequence[float], confidence: float) -> tuple[np.ndarray, np.ndarray]:
+    """The central interval that two of the quantiles bound.
+
+    Args:
+        quantiles: float [..., Q].
+        levels: [Q].
+        confidence: How much it should hold, as 0.8.
+
+    Returns:
+        Lower and upper ends [...].
+
+    Raises:
+        ValueError: There are no such two.
+    """
+    low, high = interval_ends(levels, confidence)
+    return np.asarray(quantiles)[..., low], np.asarray(quantiles)[..., high]
+
+
+def covered(quantiles: np.ndarray, targets: np.ndarray, levels: Sequence[float], confidence: float) -> np.ndarray:
+    """Whether targets are in the interval, ends included.
+
+    Args and errors are those of `pinball` and `interval`.
+
+    Returns:
+        bool [n, H]; the mean is the coverage.
+    """
+    quantiles, targets, levels = _checked(quantiles, targets, levels)
+    low, high = interval(quantiles, levels, confidence)
+    return (low <= targets) & (targets <= high)
+
+
+def width(quantiles: np.ndarray, levels: Sequence[float], confidence: float) -> np.ndarray:
+    """Mean width of the interval, float64 [H]; args and errors are those of `interval`."""
+    low, high = interval(quantiles, levels, confidence)
+    return np.mean(high - low, axis=0)
+
+
+def coverage_by_year(covered: np.ndarray, years: np.ndarray) -> dict[int, float]:
+    """Coverage in each year.
+
+    Args:
+        covered: bool [n] or [n, H].
+        years: int [n], of the origins.
+
+    Returns:
+        Share covered by year, in order.
+    """
+    return {int(year): float(np.mean(covered[years == year])) for year in np.unique(years)}
+
+
+def pit(quantiles: np.ndarray, targets: np.ndarray, levels: Sequence[float]) -> np.ndarray:
+    """Probability integral transform: the level at which each target lies, uniform if the forecasts are calibrated.
+
+    Args and errors are those of `pinball`; quantiles do not cross.
+
+    Returns:
+        float64 [n, H], interpolated between quantiles. Outside them it is the middle of what is left, half the lowest
+        level say; on several that are equal, the middle of their levels.
+
+    Source:
+        Diebold, F. X., Gunther, T. A. and Tay, A. S. (1998), "Evaluating Density Forecasts with Applications to
+        Financial Risk Management", International Economic Review 39(4).
+    """
+    quantiles, targets, levels = _checked(quantiles, targets, levels)
+    below = (quantiles < targets[..., None]).sum(axis=-1)
+    not_above = (quantiles <= targets[..., None]).sum(axis=-1)
+    on_some = not_above > below
+    lower, upper = (np.clip(below + offset, 0, len(levels) - 1)[..., None] for offset in (-1, 0))
+    low, high = (np.take_along_axis(quantiles, index, axis=-1)[..., 0] for index in (lower, upper))
+    gap = high - low
+    share = np.divide(targets - low, gap, out=np.zeros_like(gap), where=gap > 0)
+    between = levels[lower[..., 0]] + share * (levels[upper[..., 0]] - levels[lower[..., 0]])
+    inside = np.where(below == 0, levels[0] / 2, np.where(below == len(levels), (1 + levels[-1]) / 2, between))
+    equal = (levels[np.minimum(below, len(levels) - 1)] + levels[np.maximum(not_above, 1) - 1]) / 2
+    return np.where(on_some, equal, inside)
+
+
 def _column(scale: float | np.ndarray) -> np.ndarray:
     scale = np.asarray(scale, np.float64)
     return scale[:, None] if scale.ndim else scale
@@ -163,11 +238,11 @@ def _errors(forecasts: np.ndarray, targets: np.ndarray) -> np.ndarray:
     return targets - forecasts
 
 
-def checked(
+def _checked(
     quantiles: np.ndarray, targets: np.ndarray, levels: Sequence[float]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """All three as float64 arrays; args and errors are those of `pinball`."""
-    quantiles, targets, levels = (np.asarray(each, np.float64) for each in (quantiles, targets, levels))
+    quantiles, targets, levels = (np.asarray(numbers, np.float64) for numbers in (quantiles, targets, levels))
     if targets.ndim != 2 or not len(targets) or quantiles.shape != (*targets.shape, *levels.shape):
         shapes = f"{quantiles.shape}, {targets.shape} and {levels.shape}"
         raise ValueError(f"need quantiles [n, H, Q], targets [n, H] and levels [Q], got {shapes}")

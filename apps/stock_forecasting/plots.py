@@ -10,11 +10,11 @@ import pandas as pd
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
-from apps.stock_forecasting import coverage
+from apps.stock_forecasting import metrics
 from apps.stock_forecasting.backtest import Outcomes
-from apps.stock_forecasting.evaluation import Comparison
-from apps.stock_forecasting.metrics import LEVELS
+from apps.stock_forecasting.config import CONFIDENCES, LEVELS
 from apps.stock_forecasting.prices import Prices
+from apps.stock_forecasting.significance import Comparison
 from recur.files import save_figure
 
 LAST_ROWS = 250
@@ -44,7 +44,7 @@ def fan_chart(prices: Prices, origins: np.ndarray, quantiles: np.ndarray, path: 
         returns = np.concatenate([np.zeros((1, len(LEVELS))), quantiles[place]])
         levels = close[origins[place]] * np.exp(returns)
         for confidence, shade in ((0.95, 0.12), (0.8, 0.2), (0.5, 0.3)):
-            low, high = coverage.interval(levels, LEVELS, confidence)
+            low, high = metrics.interval(levels, LEVELS, confidence)
             label = f"{confidence:.0%} interval" if place == chosen[0] else None
             axis.fill_between(index[rows], low, high, color="tab:blue", alpha=shade, linewidth=0, label=label)
         label = "median" if place == chosen[0] else None
@@ -56,21 +56,21 @@ def fan_chart(prices: Prices, origins: np.ndarray, quantiles: np.ndarray, path: 
     return save_figure(figure, path)
 
 
-def coverage_plot(quantiles: np.ndarray, found: Outcomes, path: Path) -> Path:
+def coverage_plot(quantiles: np.ndarray, outcomes: Outcomes, path: Path) -> Path:
     """Draws the share of targets in the 50, 80 and 95 % intervals over time, all horizons together.
 
     Args:
         quantiles: float [n, H, Q].
-        found: What came after.
+        outcomes: What came after.
         path: Where the PNG goes.
     """
-    dates = np.unique(found.dates)
+    dates = np.unique(outcomes.dates)
     groups = np.array_split(dates, min(PERIODS, len(dates)))
-    place = np.searchsorted([group[0] for group in groups], found.dates, side="right") - 1
+    place = np.searchsorted([group[0] for group in groups], outcomes.dates, side="right") - 1
     middles = [group[len(group) // 2] for group in groups]
     figure, axis = plt.subplots(figsize=(9, 4), layout="constrained")
-    for confidence in coverage.CONFIDENCES:
-        covered = coverage.covered(quantiles, found.returns, LEVELS, confidence)
+    for confidence in CONFIDENCES:
+        covered = metrics.covered(quantiles, outcomes.returns, LEVELS, confidence)
         shares = [covered[place == group].mean() for group in range(len(groups))]
         (line,) = axis.plot(middles, shares, marker="o", markersize=3, label=f"{confidence:.0%} interval")
         axis.axhline(confidence, color=line.get_color(), linestyle=":", linewidth=1)
@@ -80,16 +80,21 @@ def coverage_plot(quantiles: np.ndarray, found: Outcomes, path: Path) -> Path:
     return save_figure(figure, path)
 
 
-def pit_plot(quantiles: np.ndarray, found: Outcomes, path: Path) -> Path:
+def pit_plot(quantiles: np.ndarray, outcomes: Outcomes, path: Path) -> Path:
     """Draws at which level of its forecast each target lay, a histogram a horizon; flat if forecasts are calibrated.
 
     Args are those of `coverage_plot`.
     """
-    levels = coverage.pit(quantiles, found.returns, LEVELS)
+    levels = metrics.pit(quantiles, outcomes.returns, LEVELS)
     figure, axes = plt.subplots(
-        1, len(found.horizons), figsize=(3.2 * len(found.horizons), 3), sharey=True, squeeze=False, layout="constrained"
+        1,
+        len(outcomes.horizons),
+        figsize=(3.2 * len(outcomes.horizons), 3),
+        sharey=True,
+        squeeze=False,
+        layout="constrained",
     )
-    for axis, horizon, column in zip(axes[0], found.horizons, levels.T, strict=True):
+    for axis, horizon, column in zip(axes[0], outcomes.horizons, levels.T, strict=True):
         axis.hist(column, bins=BINS, range=(0, 1), density=True, color="tab:blue", alpha=0.7)
         axis.axhline(1, color="black", linestyle=":")
         axis.set(xlabel="level", title=f"{horizon} ahead")
@@ -102,16 +107,18 @@ def skill_plot(against: Mapping[str, Mapping[str, Comparison]], path: Path) -> P
     """Draws skill against each baseline by horizon, with its 95 % interval; above zero the model is better.
 
     Args:
-        against: By baseline and horizon, as `evaluation.compare` has it.
+        against: By baseline and horizon, as `significance.compare` has it.
         path: Where the PNG goes.
     """
     shown = {name: table for name, table in against.items() if name not in ("last_value", "drift")} or against
-    table = pd.DataFrame({name: {key: each.skill for key, each in rows.items()} for name, rows in shown.items()})
+    table = pd.DataFrame(
+        {name: {key: comparison.skill for key, comparison in rows.items()} for name, rows in shown.items()}
+    )
     figure, axis = plt.subplots(figsize=(8, 4), layout="constrained")
     width = 0.8 / len(table.columns)
     for place, (name, rows) in enumerate(shown.items()):
-        skills = np.array([each.skill for each in rows.values()])
-        reach = np.array([[each.skill - each.low, each.high - each.skill] for each in rows.values()]).T
+        skills = np.array([comparison.skill for comparison in rows.values()])
+        reach = np.array([[own.skill - own.low, own.high - own.skill] for own in rows.values()]).T
         at = np.arange(len(rows)) + (place - (len(shown) - 1) / 2) * width
         bars = 100 * np.nan_to_num(reach, posinf=0)
         axis.bar(at, 100 * skills, width, yerr=bars, capsize=3, label=name.replace("_", " "), alpha=0.8)

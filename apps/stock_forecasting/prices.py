@@ -1,23 +1,32 @@
-"""Prices as they are found: the packaged sample, Yahoo Finance's CSV files, other tables, matrices without dates."""
+"""Prices of one ticker, checked: what becomes of rows that are not as they should be, by one rule each, and told.
+
+Refused are a price that is not positive, a date to come, two prices of one date, a price that never changes. Handled
+are rows without a price (left out), out of order (sorted), there twice (taken once), a close outside low and high (they
+are widened), a zero for what was not recorded (missing). Told, and left as they are: jumps that look like splits, long
+gaps between dates.
+"""
 
 import dataclasses
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from apps.stock_forecasting import rules, yahoo
-from apps.stock_forecasting.tables import column_named, numbers, read_matrix, read_table, required_column, times
-from recur.data import sources
+from apps.stock_forecasting import readers
+from apps.stock_forecasting.config import Group, inputs_of
 from recur.errors import InputError, suggestion
 
-TABLE = re.compile(r"\.csv(\.gz)?$", re.IGNORECASE)
-MATRIX = re.compile(r"\.txt(\.gz)?$", re.IGNORECASE)
 ADJUSTED = ("Adj Close", "Adjusted Close")
-TICKER = ("Ticker", "Symbol")
 DECLARE = "say --adjusted if its prices are adjusted for splits and dividends, or never had any"
+SPLITS = (1.5, 2.0, 3.0, 4.0, 5.0, 7.0, 8.0, 10.0, 15.0, 20.0, 30.0, 50.0)
+"""New shares for an old one, or the inverse."""
+SPLIT_TOLERANCE = 0.03
+"""Relative; a price moves by itself, too, on the day of a split."""
+LONG_GAP = 10
+"""Median steps between dates."""
+ROUNDING = 1e-5
+"""Relative difference up to which a close is within low and high: published prices are rounded."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,6 +59,26 @@ class Prices:
         """float64 [rows], natural logarithm of the adjusted close."""
         return np.log(self.table["close"].to_numpy())
 
+    def columns(self, groups: Sequence[Group]) -> dict[str, np.ndarray]:
+        """The columns that features are computed from.
+
+        Args:
+            groups: Which features there are to be.
+
+        Returns:
+            float32, or int32 for `day`, [rows] by name; NaN where a row lacks a high, a low or a volume.
+
+        Raises:
+            KeyError: There is no such column, or there are no dates; the message is its name.
+        """
+        days = {}
+        if isinstance(self.table.index, pd.DatetimeIndex):
+            days = {"day": (self.table.index.normalize() - pd.Timestamp(0)).days.to_numpy()}
+        return {
+            name: (days[name] if name == "day" else self.table[name].to_numpy()).astype(kind)
+            for name, kind in inputs_of(groups).items()
+        }
+
 
 def read_prices(
     source: str,
@@ -77,19 +106,14 @@ def read_prices(
     Raises:
         InputError: There is nothing, or not what it should be.
     """
-    found = []
-    for path, name, table in _tables(source):
-        if isinstance(table, np.ndarray):
-            prices = _from_matrix(path, name, table, adjusted)
-        else:
-            prices = _from_table(path, name, table, date_column, value_column, adjusted, today)
-        found.append(prices)
-    return _chosen(source, found, tickers)
-
-
-def _chosen(source: str, found: list[Prices], tickers: Sequence[str]) -> list[Prices]:
-    wanted = tickers or [prices.name for prices in found]
-    by_name = {prices.name: prices for prices in found}
+    panel = [
+        _from_matrix(path, name, cells, adjusted)
+        if isinstance(cells, np.ndarray)
+        else _from_table(path, name, cells, date_column, value_column, adjusted, today)
+        for path, name, cells in readers.read_series(source)
+    ]
+    wanted = tickers or [prices.name for prices in panel]
+    by_name = {prices.name: prices for prices in panel}
     for name in wanted:
         if name not in by_name:
             known = ", ".join(by_name)[:300]
@@ -97,68 +121,12 @@ def _chosen(source: str, found: list[Prices], tickers: Sequence[str]) -> list[Pr
     return [by_name[name] for name in sorted(set(wanted))] if tickers else [by_name[name] for name in wanted]
 
 
-def _tables(source: str) -> Iterator[tuple[Path, str, pd.DataFrame | np.ndarray]]:
-    """Path, name and cells of every series that a source has."""
-    if source == sources.SAMPLE:
-        (path,) = sources.packaged_files("bokeh_sampledata", "_data/stocks.csv.gz")
-        yield from _by_ticker(path)
-        return
-    if source.startswith(yahoo.PREFIX):
-        yield from ((Path(source), name, table) for name, table in yahoo.download(source))
-        return
-    path = _existing(source)
-    if not path.is_dir():
-        yield from _of_file(path)
-        return
-    try:
-        files = sorted(file for file in path.iterdir() if TABLE.search(file.name) and not file.name.startswith("."))
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}") from None
-    if not files:
-        raise InputError(f"the folder {path} has no .csv file; give one with a file a ticker, named after it")
-    for file in files:
-        yield from _of_file(file)
-
-
-def _existing(source: str) -> Path:
-    try:
-        path = Path(source).expanduser()
-        if source and path.exists():
-            return path
-    except (OSError, RuntimeError, ValueError):  # no file system has such a name, or no such user has a home
-        pass
-    raise InputError(f"there is nothing at {source!r}; give a CSV file, a folder of them, or `{sources.SAMPLE}`")
-
-
-def _of_file(path: Path) -> Iterator[tuple[Path, str, pd.DataFrame | np.ndarray]]:
-    if MATRIX.search(path.name):
-        matrix = read_matrix(path)
-        digits = len(str(matrix.shape[1]))
-        for column in range(matrix.shape[1]):
-            yield path, f"{column + 1:0{digits}}", matrix[:, column]
-    elif TABLE.search(path.name):
-        yield from _by_ticker(path)
-    else:
-        raise InputError(f"{path} is neither .csv nor .txt; give a table with a header, or a matrix of numbers as .txt")
-
-
-def _by_ticker(path: Path) -> Iterator[tuple[Path, str, pd.DataFrame]]:
-    """A file's one table, or one for each ticker that it names."""
-    table = read_table(path)
-    ticker = column_named(table, TICKER)
-    if ticker is None:
-        yield path, TABLE.sub("", path.name), table
-        return
-    for name, rows in table.groupby(ticker, sort=True):
-        yield path, str(name), rows.drop(columns=ticker)
-
-
 def _from_matrix(path: Path, name: str, values: np.ndarray, adjusted: bool) -> Prices:
     if not adjusted:
         raise InputError(f"nothing says that the numbers of {path} are adjusted prices; {DECLARE}")
     table = pd.DataFrame({"close": values}, index=pd.RangeIndex(1, len(values) + 1))
-    rules.check_positive(table, f"{path}, column {name}")
-    rules.check_variation(table, f"{path}, column {name}")
+    check_positive(table, f"{path}, column {name}")
+    check_variation(table, f"{path}, column {name}")
     return Prices(name, table.reset_index(drop=True))
 
 
@@ -172,21 +140,179 @@ def _from_table(
     today: pd.Timestamp | None,
 ) -> Prices:
     """Takes the columns that matter out of a table, checks and adjusts them."""
-    date = required_column(table, date_column, path, "name the one with dates by --date-column")
-    declared = column_named(table, ADJUSTED)
+    date = readers.required_column(table, date_column, path, "name the one with dates by --date-column")
+    declared = readers.column_named(table, ADJUSTED)
     if value_column:
-        value = required_column(table, value_column, path, "name the one with prices by --value-column")
+        value = readers.required_column(table, value_column, path, "name the one with prices by --value-column")
     else:
-        value = declared or required_column(table, "Close", path, "name the one with prices by --value-column")
+        value = declared or readers.required_column(table, "Close", path, "name the one with prices by --value-column")
     if value != declared and not adjusted:
         raise InputError(f"nothing says that {value} of {path} is adjusted and it has no Adj Close; {DECLARE}")
-    close = column_named(table, ["Close"])
-    columns = {"close": value, "volume": column_named(table, ["Volume"])}
+    close = readers.column_named(table, ["Close"])
+    columns = {"close": value, "volume": readers.column_named(table, ["Volume"])}
     # Other columns tell of the same security only where the price is one of Yahoo Finance's.
     if value not in (declared, close):
         columns["volume"] = None
     elif close is not None:
-        columns |= {"raw": close} | {key: column_named(table, [key]) for key in ("open", "high", "low")}
+        columns |= {"raw": close} | {key: readers.column_named(table, [key]) for key in ("open", "high", "low")}
     present = {key: column for key, column in columns.items() if column is not None}
-    values = pd.DataFrame({key: numbers(table[column], path) for key, column in present.items()}, index=table.index)
-    return Prices(name, *rules.checked(values, times(table[date], path), str(path), today))
+    values = pd.DataFrame(
+        {key: readers.numbers(table[column], path) for key, column in present.items()}, index=table.index
+    )
+    return Prices(name, *checked(values, readers.times(table[date], path), str(path), today))
+
+
+def checked(
+    values: pd.DataFrame, times: pd.DatetimeIndex, where: str, today: pd.Timestamp | None = None
+) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """Applies all rules to one table.
+
+    Args:
+        values: float64, with the line in the file as index; `close` is adjusted; perhaps `raw`, the close before that,
+            with `open`, `high`, `low` beside it; perhaps `volume`. NaN is missing.
+        times: Of the rows.
+        where: The file, to be named.
+        today: The last date there can be; the clock's by default.
+
+    Returns:
+        The table that `Prices` has, and notes.
+
+    Raises:
+        InputError: A rule refuses.
+    """
+    notes: list[str] = []
+    _check_future(times, values.index, where, pd.Timestamp.now() if today is None else today)
+    values = values.assign(time=times)
+    values = _without_missing(values, notes)
+    check_positive(values.drop(columns="time"), where)
+    values = _unrecorded(values, notes)
+    values = _in_order(values, where, notes)
+    check_variation(values, where)
+    table = _adjusted(values, notes).set_index("time").rename_axis(None)
+    notes += _jumps(table["close"]) + _gaps(table.index)
+    return table.astype(np.float64), tuple(notes)
+
+
+def check_positive(values: pd.DataFrame, where: str) -> None:
+    """Refuses prices that are not positive, and anything negative.
+
+    Args:
+        values: Columns of prices and volume; the index has lines of the file.
+        where: The file, to be named.
+
+    Raises:
+        InputError: A close is zero, or anything is negative.
+    """
+    for column in values:
+        wrong = values[column] <= 0 if column in ("close", "raw") else values[column] < 0
+        if wrong.any():
+            name = "price" if column in ("close", "raw") else column
+            line, value = values.index[wrong][0], values[column][wrong].iloc[0]
+            raise InputError(f"{where}, line {line:,}: the {name} is {value:g}; mend the row or take it out")
+
+
+def check_variation(values: pd.DataFrame, where: str) -> None:
+    """Refuses a price that never changes.
+
+    Raises:
+        InputError: There is no row, or one, or all have the same price.
+    """
+    if len(values) < 2:
+        count = "a single price" if len(values) else "no row with a price"
+        raise InputError(f"{where} has {count}; a forecast needs a history")
+    if values["close"].nunique() == 1:
+        raise InputError(f"{where}: all {len(values):,} prices are {values['close'].iloc[0]:g}; nothing is to forecast")
+
+
+def _check_future(times: pd.DatetimeIndex, lines: pd.Index, where: str, today: pd.Timestamp) -> None:
+    late = times > today + pd.Timedelta(days=1)  # it is tomorrow already further east
+    if late.any():
+        raise InputError(
+            f"{where}, line {lines[late][0]:,}: {_day(times[late][0])} is still to come; "
+            f"give prices up to {_day(today)}, or set the clock"
+        )
+
+
+def _without_missing(values: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
+    prices = [column for column in ("close", "raw") if column in values]
+    missing = values[prices].isna().any(axis=1)
+    if missing.any():
+        first = _day(values["time"][missing].min())
+        notes.append(f"left out {_rows(missing)} without a price, the first of {first}")
+    return values[~missing]
+
+
+def _unrecorded(values: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
+    """Yahoo Finance writes 0 where an open, high or low of early years is unknown."""
+    columns = [column for column in ("open", "high", "low") if column in values]
+    zero = values[columns] == 0
+    if zero.any(axis=None):
+        notes.append(f"took zeros of open, high and low in {_rows(zero.any(axis=1))} for missing")
+        values = values.assign(**values[columns].mask(zero))
+    return values
+
+
+def _in_order(values: pd.DataFrame, where: str, notes: list[str]) -> pd.DataFrame:
+    if not values["time"].is_monotonic_increasing:
+        newest_first = values["time"].is_monotonic_decreasing
+        notes.append("sorted the rows: " + ("the newest came first" if newest_first else "they were out of order"))
+        values = values.sort_values("time", kind="stable")
+    repeated = values["time"].duplicated(keep="first")
+    if repeated.any():
+        alike = values["close"].to_numpy() == values.groupby("time")["close"].transform("first").to_numpy()
+        if not alike.all():
+            line, time = values.index[~alike][0], values["time"][~alike].iloc[0]
+            raise InputError(f"{where}, line {line:,}: {_day(time)} is there already with another price; keep one")
+        notes.append(f"left out {_rows(repeated)} of a date that is there already, with the same price")
+    return values[~repeated]
+
+
+def _adjusted(values: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
+    """Low and high around the close, multiplied by what adjusts the close; without open and the close before that."""
+    if not {"raw", "high", "low"} <= set(values):
+        return values[[column for column in ("close", "volume", "time") if column in values]]
+    raw, high, low = (values[column] for column in ("raw", "high", "low"))
+    crossed = high < low
+    if crossed.any():
+        notes.append(f"took high and low for missing in {_rows(crossed)} where high is below low")
+        high, low = high.mask(crossed), low.mask(crossed)
+    outside = (raw > high * (1 + ROUNDING)) | (raw < low * (1 - ROUNDING))
+    if outside.any():
+        first = _day(values["time"][outside].iloc[0])
+        notes.append(f"widened low and high to hold a close outside them in {_rows(outside)}, the first of {first}")
+    factor = values["close"] / raw
+    # `maximum` keeps NaN; the close itself bounds what rounding of the product might leave outside it.
+    close = values["close"]
+    kept = values.drop(columns=["raw", "open"], errors="ignore")
+    return kept.assign(high=np.maximum(high * factor, close), low=np.minimum(low * factor, close))
+
+
+def _jumps(close: pd.Series) -> list[str]:
+    """Warns where a price is multiplied overnight by what a split would multiply it by."""
+    ratio = close.to_numpy()[1:] / close.to_numpy()[:-1]
+    nearest = np.log(np.maximum(ratio, 1 / ratio))[:, None] - np.log(SPLITS)
+    jumps = np.flatnonzero(np.abs(nearest).min(axis=1) < SPLIT_TOLERANCE)
+    if not len(jumps):
+        return []
+    first = jumps[0]
+    times = f"{ratio[first]:.3g} times the price before on {_day(close.index[first + 1])}"
+    more = f" and {len(jumps) - 1:,} more such jumps" if len(jumps) > 1 else ""
+    return [f"warning: {times}{more}: if that is a split, the prices are not adjusted"]
+
+
+def _gaps(times: pd.DatetimeIndex) -> list[str]:
+    steps = np.diff(times.as_unit("us").asi8)
+    longest = steps.argmax()
+    if steps[longest] <= LONG_GAP * np.median(steps):
+        return []
+    between = f"{_day(times[longest])} to {_day(times[longest + 1])}"
+    return [f"the longest gap between dates is from {between}; rows, not days, are forecast"]
+
+
+def _rows(chosen: pd.Series) -> str:
+    count = int(chosen.sum())
+    return f"{count:,} row" if count == 1 else f"{count:,} rows"
+
+
+def _day(time: pd.Timestamp) -> str:
+    return str(time.date()) if time == time.normalize() else str(time)

@@ -1,37 +1,30 @@
 """Windows of prices in, quantiles of prices out, in one graph."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import numpy as np
 import tensorflow as tf
 
 from apps.stock_forecasting.assets import StockAssets
-from apps.stock_forecasting.config import reported_horizons
+from apps.stock_forecasting.config import StockConfig, inputs_of, reported_horizons
 from apps.stock_forecasting.conformal import Scores, split_margins
-from apps.stock_forecasting.features import inputs_of
 from apps.stock_forecasting.model import PERCENT, QuantileForecaster
+from recur.serving.module import ServingModule
+from recur.training.task import Trained
 
-if TYPE_CHECKING:
-    from apps.stock_forecasting.config import StockConfig
 
-
-class StockForecaster(tf.Module):
+class StockForecaster(ServingModule[QuantileForecaster]):
     """Forecasts each window by itself.
 
     A window that holds a number that is not finite, or a price that is not positive, is answered with NaN.
 
     Args:
-        model: The forecaster.
-        assets: Its calibration.
-        config: Window and features.
+        trained: The forecaster, its calibration, window and features.
     """
 
-    def __init__(self, model: QuantileForecaster, assets: StockAssets, config: "StockConfig"):
-        super().__init__()
-        # Without these the export loads and cannot run.
-        self._owned = [variable.value for variable in model.variables]
-        self._model: Callable[[], QuantileForecaster] = lambda: model  # hidden: Keras would be saved along
+    def __init__(self, trained: Trained[StockConfig, StockAssets]):
+        super().__init__(trained.models)
+        config, assets = trained.config, trained.assets
         self._tickers, self._embedded = assets.tickers, config.ticker_units > 0
         self._margins = None if assets.scores is None else _margins(assets.scores, config.horizon)
         specs = {
@@ -57,7 +50,7 @@ class StockForecaster(tf.Module):
             close: float32 [N, window], adjusted prices, oldest first.
 
         Returns:
-            `quantiles` float32 [N, horizon, Q], in the unit of the prices, rising along Q; see `metrics.LEVELS`.
+            `quantiles` float32 [N, horizon, Q], in the unit of the prices, rising along Q; see `config.LEVELS`.
         """
         return self.forecast_panel(close=close)
 
@@ -65,7 +58,7 @@ class StockForecaster(tf.Module):
         """Forecasts from all columns that the run reads.
 
         Args:
-            **columns: `close`, and what `features.inputs_of` names besides, [N, window]; where tickers are told apart
+            **columns: `close`, and what `config.inputs_of` names besides, [N, window]; where tickers are told apart
                 `ticker` string [N].
 
         Returns:
@@ -84,7 +77,7 @@ class StockForecaster(tf.Module):
         Args:
             columns: As the model takes them.
         """
-        return self._model()(columns, training=False)[:, 0, ..., 0]
+        return self.model(columns, training=False)[:, 0, ..., 0]
 
     def calibrated(self, returns: tf.Tensor) -> tf.Tensor:
         """Moves quantiles by what they missed on validation: `conformal.apply_conformal`, in graph."""

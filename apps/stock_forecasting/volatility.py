@@ -18,12 +18,17 @@ import pandas as pd
 import scipy.signal
 import scipy.stats
 from arch import arch_model
+from numpy.lib.stride_tricks import sliding_window_view
 
-from apps.stock_forecasting.baselines import rolling_quantiles
+from apps.stock_forecasting.config import LEVELS
 
 Residuals = Literal["normal", "empirical"]
 DECAY = 0.94
 """RiskMetrics' for daily returns."""
+FEWEST = 20
+"""Past returns below which their quantiles say nothing."""
+TOGETHER = 2_000_000
+"""Numbers that are sorted together."""
 RESIDUAL_WINDOW = 1000
 PERCENT = 100
 """GARCH is fitted on returns in percent: its optimiser is made for numbers of about 1."""
@@ -59,8 +64,8 @@ class Garch(NamedTuple):
             float64 [returns], σ²ₜ₊₁ at t.
         """
         driven = self.omega + self.alpha * (np.asarray(returns, np.float64) - self.mean) ** 2
-        found, _ = scipy.signal.lfilter([1.0], [1.0, -self.beta], driven, zi=[self.beta * self.start])
-        return found
+        variances, _ = scipy.signal.lfilter([1.0], [1.0, -self.beta], driven, zi=[self.beta * self.start])
+        return variances
 
     def cumulative(self, variance: np.ndarray, horizon: int) -> np.ndarray:
         """Of the return over 1 to H rows.
@@ -82,7 +87,7 @@ def ewma(
     log_prices: np.ndarray,
     origins: np.ndarray,
     horizons: Sequence[int],
-    levels: Sequence[float],
+    levels: Sequence[float] = LEVELS,
     residuals: Residuals = "normal",
     decay: float = DECAY,
 ) -> np.ndarray:
@@ -113,8 +118,8 @@ def garch(
     log_prices: np.ndarray,
     origins: np.ndarray,
     horizons: Sequence[int],
-    levels: Sequence[float],
-    fit_to: int,
+    levels: Sequence[float] = LEVELS,
+    fit_to: int | None = None,
     residuals: Residuals = "normal",
     refit_every: int = 0,
 ) -> np.ndarray:
@@ -122,11 +127,11 @@ def garch(
 
     Args:
         log_prices: As `ewma` has it, like the three that follow.
-        origins: As there, rising.
-        horizons: As there.
-        levels: As there.
-        fit_to: The last row to fit on.
-        residuals: As there.
+        origins: Rising.
+        horizons: H.
+        levels: Of the quantiles.
+        fit_to: The last row to fit on; the first origin by default.
+        residuals: As `ewma` has them.
         refit_every: Rows after which to fit again, on all rows up to the origin then; 0 for never.
 
     Returns:
@@ -138,19 +143,20 @@ def garch(
     log_prices, origins = np.asarray(log_prices, np.float64), np.asarray(origins)
     if not len(origins):
         return np.empty((0, len(horizons), len(levels)))
+    fit_to = int(origins[0]) if fit_to is None else fit_to
     if fit_to > origins[0]:
         raise ValueError(f"the fit must not see rows after the first origin {origins[0]}, got {fit_to}")
     returns = np.diff(log_prices)
     block = (origins - origins[0]) // refit_every if refit_every else np.zeros(len(origins), np.int64)
-    found = np.empty((len(origins), len(horizons), len(levels)))
+    quantiles = np.empty((len(origins), len(horizons), len(levels)))
     for number in np.unique(block):
         rows = np.flatnonzero(block == number)
         fitted = fit_garch(returns[: origins[rows[0]] if number else fit_to])
         variance = np.concatenate([[fitted.start], fitted.variances(returns)])
         means = fitted.mean * np.asarray(horizons)
         cumulative = fitted.cumulative(variance, max(horizons))[:, np.asarray(horizons) - 1]
-        found[rows] = _quantiles(log_prices, means, cumulative, origins[rows], horizons, levels, residuals)
-    return found
+        quantiles[rows] = _quantiles(log_prices, means, cumulative, origins[rows], horizons, levels, residuals)
+    return quantiles
 
 
 def fit_garch(returns: np.ndarray) -> Garch:
@@ -194,3 +200,39 @@ def _quantiles(
             past = (log_prices[1 + step :] - log_prices[1:-step] - mean) / deviations[1:-step, place]
             standard[:, place] = rolling_quantiles(past, origins - step - 1, RESIDUAL_WINDOW, levels)
     return means[:, None] + standard * deviations[origins][..., None]
+
+
+def rolling_quantiles(values: np.ndarray, ends: np.ndarray, window: int, levels: Sequence[float]) -> np.ndarray:
+    """Quantiles of the values up to some positions, interpolated as `numpy.quantile` does.
+
+    Args:
+        values: float [values].
+        ends: int [ends], the last position of each window.
+        window: How many values; those that there are where there are fewer.
+        levels: Of the quantiles.
+
+    Returns:
+        float64 [ends, levels].
+
+    Raises:
+        ValueError: A window has fewer than 20 values.
+    """
+    if len(ends) and min(np.min(ends) + 1, window) < FEWEST:
+        raise ValueError(f"need {FEWEST} past values for quantiles, got {min(np.min(ends) + 1, window)}")
+    quantiles = np.empty((len(ends), len(levels)))
+    full = np.flatnonzero(ends >= window - 1)
+    if len(full):
+        every = sliding_window_view(values, window)
+        for some in np.array_split(full, -(-len(full) * window // TOGETHER)):
+            quantiles[some] = _quantiles_of_sorted(np.sort(every[ends[some] - window + 1], axis=1), levels)
+    for row in np.flatnonzero(ends < window - 1):
+        quantiles[row] = np.quantile(values[: ends[row] + 1], levels)
+    return quantiles
+
+
+def _quantiles_of_sorted(ordered: np.ndarray, levels: Sequence[float]) -> np.ndarray:
+    """Quantiles [n, levels] of rising rows [n, window]: several times as fast as `numpy.quantile`."""
+    places = np.asarray(levels) * (ordered.shape[1] - 1)
+    below = np.floor(places).astype(int)
+    low, high = ordered[:, below], ordered[:, np.minimum(below + 1, ordered.shape[1] - 1)]
+    return low + (places - below) * (high - low)

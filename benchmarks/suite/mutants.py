@@ -33,7 +33,7 @@ TESTS = {
     "shared/recur/decoding/beam_search.py": ["tests/shared/recur/decoding/test_beam_search.py"],
     "shared/recur/decoding/samplers.py": ["tests/shared/recur/decoding/test_samplers.py"],
     "shared/recur/training/runs.py": ["tests/shared/recur/training/test_runs.py"],
-    "apps/stock_forecasting/rules.py": ["tests/apps/stock_forecasting/test_prices.py"],
+    "apps/stock_forecasting/prices.py": ["tests/apps/stock_forecasting/test_prices.py"],
     "apps/stock_forecasting/conformal.py": ["tests/apps/stock_forecasting/test_conformal.py"],
     "shared/tfserving_dev/predict.py": ["tests/shared/tfserving_dev/test_predict.py"],
 }

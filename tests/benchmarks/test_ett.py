@@ -86,16 +86,16 @@ def test_level_of_a_window_does_not_matter_to_the_recurrent_network(cell, level)
     model = SegmentForecaster(WINDOW, HORIZON, series=2, segment=24, cell=cell, units=8, dropout=0.5, level=level)
     window = tf.random.stateless_normal([3, WINDOW], [0, 1])
     series = tf.constant([0, 1, 0])
-    found = model({"window": window, "series": series})
-    assert found.shape == (3, HORIZON)
-    assert model({"window": window + 5, "series": series}).numpy() == pytest.approx(found.numpy() + 5, abs=1e-4)
+    forecast = model({"window": window, "series": series})
+    assert forecast.shape == (3, HORIZON)
+    assert model({"window": window + 5, "series": series}).numpy() == pytest.approx(forecast.numpy() + 5, abs=1e-4)
     clone = SegmentForecaster.from_config(model.get_config())
     clone.build()
     clone.set_weights(model.get_weights())
-    assert clone({"window": window, "series": series}).numpy() == pytest.approx(found.numpy())
+    assert clone({"window": window, "series": series}).numpy() == pytest.approx(forecast.numpy())
     if level == "mean":
         scaled = model({"window": 3 * window, "series": series})
-        assert scaled.numpy() == pytest.approx(3 * found.numpy(), abs=1e-3)
+        assert scaled.numpy() == pytest.approx(3 * forecast.numpy(), abs=1e-3)
     with pytest.raises(ValueError, match="whole segments"):
         SegmentForecaster(50, HORIZON)
     with pytest.raises(ValueError, match="there are last, mean"):
@@ -133,17 +133,17 @@ def test_table_puts_published_figures_below():
     errors = {"test": {"mse": 0.5, "mae": 0.25}, "seconds": 60.0}
     names = ("recurrent", "DLinear", "last day", "last value")
     report = {"settings": {"seed": 0}, "cores": 2, "cases": {"multivariate/336": dict.fromkeys(names, errors)}}
-    found = table(report)
-    assert "| recurrent | 0.500 / 0.250 |" in found
-    assert "| LSTnet, published | 2.655 / 1.369 |" in found
-    assert "univariate" not in found
+    text = table(report)
+    assert "| recurrent | 0.500 / 0.250 |" in text
+    assert "| LSTnet, published | 2.655 / 1.369 |" in text
+    assert "univariate" not in text
     assert {kind for kind, _ in CASES} == set(PUBLISHED)
 
 
 def test_linear_model_has_the_rate_that_validation_prefers():
-    found = competitors("multivariate", 7, 24, Arguments(seed=2))
-    assert [len(every) for _, every in found.values()] == [1, 3]
-    assert {settings.seed for _, every in found.values() for settings in every} == {2}
+    ways = competitors("multivariate", 7, 24, Arguments(seed=2))
+    assert [len(every) for _, every in ways.values()] == [1, 3]
+    assert {settings.seed for _, every in ways.values() for settings in every} == {2}
     assert list(competitors("univariate", 1, 24, Arguments(forecaster="DLinear"))) == ["DLinear"]
 
 

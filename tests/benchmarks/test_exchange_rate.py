@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from apps.stock_forecasting.metrics import LEVELS
+from apps.stock_forecasting.config import LEVELS
 from apps.stock_forecasting.prices import read_prices
 from benchmarks import exchange_rate
 from benchmarks.exchange_rate import FILE, Arguments, configuration, main, table
@@ -37,11 +37,11 @@ def test_rse_is_that_of_lstnet():
 def test_last_value_scores_what_is_known(recur_data):
     values = np.loadtxt(recur_data / FILE, delimiter=",")
     parts = split(len(values))
-    found = [
+    errors = [
         relative_squared_error(values[origins(parts.test, parts.rows, horizon)], values[parts.test :])
         for horizon in HORIZONS
     ]
-    assert [round(each, 4) for each in found] == [0.0171, 0.0238, 0.0329, 0.0434]
+    assert [round(error, 4) for error in errors] == [0.0171, 0.0238, 0.0329, 0.0434]
 
 
 def test_origins_lie_a_horizon_before_their_part():
@@ -54,8 +54,8 @@ def test_point_forecasts_are_of_the_rows_wanted():
     values = np.arange(1.0, 21.0).reshape(10, 2)
     returns = np.zeros((2, 4, 3, 1))
     returns[1, 2, 1] = np.log(2)
-    found = point_forecasts(returns, values, np.arange(5, 9), np.array([6, 7]), 2)
-    assert found == pytest.approx(values[[6, 7]] * [[1, 1], [1, 2]])
+    forecasts = point_forecasts(returns, values, np.arange(5, 9), np.array([6, 7]), 2)
+    assert forecasts == pytest.approx(values[[6, 7]] * [[1, 1], [1, 2]])
 
 
 def test_rates_and_inverses_go_to_the_application(tmp_path):
@@ -68,17 +68,17 @@ def test_rates_and_inverses_go_to_the_application(tmp_path):
 
 def test_what_is_said_of_inverses_is_mirrored():
     # A rate of which 1, 2, 4 is said, and an inverse of which the same is said: rises and falls cancel.
-    found = mirrored_mean(np.array([[1.0, 2.0, 4.0], [1.0, 2.0, 4.0]]))
-    assert found.tolist() == [[-1.5, 0.0, 1.5]]
+    forecasts = mirrored_mean(np.array([[1.0, 2.0, 4.0], [1.0, 2.0, 4.0]]))
+    assert forecasts.tolist() == [[-1.5, 0.0, 1.5]]
     assert mirrored_mean(np.array([[1.0, 2.0, 4.0], [-4.0, -2.0, -1.0]])).tolist() == [[1.0, 2.0, 4.0]]
 
 
 def test_baselines_have_one_number_a_row_ahead():
     rates = np.random.default_rng(0).normal(size=(300, 2)).cumsum(axis=0) / 100
-    found = baseline_medians(rates, np.array([200, 250]), 5)
-    assert {each.shape for each in found.values()} == {(2, 2, 5, 1)}
-    assert (found["last_value"] == 0).all()
-    assert found["drift"][1, 0, 4, 0] == pytest.approx(5 * (rates[200, 1] - rates[0, 1]) / 200)
+    medians = baseline_medians(rates, np.array([200, 250]), 5)
+    assert {median.shape for median in medians.values()} == {(2, 2, 5, 1)}
+    assert (medians["last_value"] == 0).all()
+    assert medians["drift"][1, 0, 4, 0] == pytest.approx(5 * (rates[200, 1] - rates[0, 1]) / 200)
 
 
 def test_a_gain_is_established_where_errors_are_surely_smaller():
@@ -115,16 +115,16 @@ def test_table_says_what_collapsed():
         "p_values": {"test": [0.5] * 4},
         "established": [],
     }
-    found = table(report)
-    assert "| last_value | 0.20000" in found
-    assert "collapsed" in found
-    assert "LSTNet-skip" in found
-    assert "a gain at no rows ahead" in found
+    text = table(report)
+    assert "| last_value | 0.20000" in text
+    assert "collapsed" in text
+    assert "LSTNet-skip" in text
+    assert "a gain at no rows ahead" in text
     assert "collapsed" not in table(report | {"collapsed": False})
 
 
 def test_without_data_it_says_so(monkeypatch, capsys):
     monkeypatch.delenv("RECUR_DATA", raising=False)
-    monkeypatch.setattr(exchange_rate.fitting, "train", lambda *_: pytest.fail("it trains"))
+    monkeypatch.setattr(exchange_rate.stages, "train", lambda *_: pytest.fail("it trains"))
     main(Arguments())
     assert capsys.readouterr().err.startswith("skipped: RECUR_DATA")

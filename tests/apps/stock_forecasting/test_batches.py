@@ -7,32 +7,31 @@ import pytest
 
 from apps.stock_forecasting import batches
 from apps.stock_forecasting.application import APPLICATION
-from apps.stock_forecasting.batches import series_of, simulate_all, steps_per_pass, train_batches
-from apps.stock_forecasting.config import StockConfig
+from apps.stock_forecasting.batches import all_series, series_of, steps_per_pass, train_batches
+from apps.stock_forecasting.config import LEVELS, StockConfig
 from apps.stock_forecasting.data import read_corpus
 from apps.stock_forecasting.filtered_simulation import simulate
-from apps.stock_forecasting.metrics import LEVELS
 from recur.errors import InputError
 
 pytestmark = pytest.mark.slow
 
-CONFIG = StockConfig(batch_size=3, window=96, read=64, burn_in=32, horizon=5, validation_fraction=0.2, every=3)
+CONFIG = StockConfig(
+    batch_size=3, window=96, read=64, burn_in=32, horizon=5, validation_fraction=0.2, test_fraction=0.2, every=3
+)
 
 
 @pytest.fixture(scope="module")
 def corpus(tiny_prices):
-    return read_corpus(str(tiny_prices), 96, 5, 0.2, 0.2)
+    return read_corpus(str(tiny_prices), CONFIG)
 
 
 @pytest.fixture(scope="module")
 def parts(corpus):
-    every = [series_of(number, prices, (), 1.0) for number, prices in enumerate(corpus.panel, 1)]
-    return every, corpus.train, simulate_all(every, corpus.train, CONFIG)
+    return all_series(corpus, CONFIG), corpus.train
 
 
 def take(parts, first, count, config=CONFIG):
-    stream = train_batches(*parts, config, first)
-    return [next(stream) for _ in range(count)]
+    return list(train_batches(*parts, config)(first).take(count).as_numpy_iterator())
 
 
 def equal(one, other):
@@ -89,13 +88,13 @@ def test_some_tickers_are_withheld(parts):
 
 
 def test_validation_is_seen_from_its_last_row(corpus):
-    assets = APPLICATION.fit_assets(corpus, CONFIG)
-    data = APPLICATION.datasets(corpus, assets, CONFIG)
-    found = list(data.validation.as_numpy_iterator())
+    assets = APPLICATION.task.fit_assets(corpus, CONFIG)
+    data = APPLICATION.task.datasets(corpus, assets, CONFIG)
+    validation = list(data.validation.as_numpy_iterator())
     ends = [corpus.panel[0].table["close"].to_numpy()[row] for row in corpus.validation[0][:: batches.VALIDATION_EVERY]]
-    np.testing.assert_allclose(found[0][0]["close"][:, -1], ends, rtol=1e-6)
-    assert all((weights == 1).all() for _, _, weights in found)
-    assert sum(len(wanted) for _, wanted, _ in found) == sum(-(-len(rows) // 4) for rows in corpus.validation)
+    np.testing.assert_allclose(validation[0][0]["close"][:, -1], ends, rtol=1e-6)
+    assert all((weights == 1).all() for _, _, weights in validation)
+    assert sum(len(wanted) for _, wanted, _ in validation) == sum(-(-len(rows) // 4) for rows in corpus.validation)
 
 
 def test_too_few_rows_for_a_batch(corpus):
@@ -106,4 +105,4 @@ def test_too_few_rows_for_a_batch(corpus):
 def test_a_column_that_features_need(corpus):
     bare = dataclasses.replace(corpus.panel[0], table=corpus.panel[0].table[["close"]])
     with pytest.raises(InputError, match="AAA has no volume; give data that does, or leave it out of --features"):
-        series_of(1, bare, ("volume",), 1.0)
+        series_of(1, bare, dataclasses.replace(CONFIG, features=("volume",)))

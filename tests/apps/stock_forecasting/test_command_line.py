@@ -7,7 +7,6 @@ import pandas as pd
 import pytest
 
 from apps.stock_forecasting.application import APPLICATION
-from apps.stock_forecasting.forecasts import dates_ahead
 from recur.cli.application import main
 from tests.conftest import CommandLine
 
@@ -30,15 +29,15 @@ def run_copy(tiny_stock_run, tmp_path):
 def test_evaluate(stock_forecasting, run_copy):
     answer = stock_forecasting("evaluate", run_copy, "--json")
     assert answer.status == 0, answer.errors
-    found = json.loads(answer.output)
-    assert found == json.loads((run_copy / "metrics.json").read_text())
-    assert set(found["baselines"]) == {"last_value", "drift", "random_walk", "ewma", "garch"}
-    assert {"pinball", "crps", "mase", "coverage_80", "skill_random_walk", "skill_garch"} <= set(found["metrics"])
-    assert all(np.isfinite(value) for row in found["baselines"].values() for value in row.values())
-    assert all(np.isfinite(value) for value in found["metrics"].values())
-    assert found["details"]["verdict"].endswith("this is no trading advice.")
-    assert set(found["details"]["calibrations"]) == {"none", "split", "adaptive"}
-    assert found["details"]["horizons"] == [1, 5]
+    report = json.loads(answer.output)
+    assert report == json.loads((run_copy / "metrics.json").read_text())
+    assert set(report["baselines"]) == {"last_value", "drift", "random_walk", "ewma", "garch"}
+    assert {"pinball", "crps", "mase", "coverage_80", "skill_random_walk", "skill_garch"} <= set(report["metrics"])
+    assert all(np.isfinite(value) for row in report["baselines"].values() for value in row.values())
+    assert all(np.isfinite(value) for value in report["metrics"].values())
+    assert report["details"]["verdict"].endswith("this is no trading advice.")
+    assert set(report["details"]["calibrations"]) == {"none", "split", "adaptive"}
+    assert report["details"]["horizons"] == [1, 5]
     assert {path.name for path in (run_copy / "plots").glob("*.png")} >= {
         "fan.png",
         "coverage.png",
@@ -53,19 +52,19 @@ def test_predict(stock_forecasting, tiny_stock_run, tiny_prices, tmp_path):
     path = tiny_prices / "AAA.csv"
     answer = stock_forecasting("predict", tiny_stock_run, path, "--json")
     assert answer.status == 0, answer.errors
-    (found,) = json.loads(answer.output)["answers"]
+    (forecast,) = json.loads(answer.output)["answers"]
     rows = pd.read_csv(path)
-    assert (found["ticker"], found["last_date"]) == ("AAA", rows["Date"].iloc[-1])
-    assert found["dates"] == [str(date.date()) for date in pd.bdate_range(rows["Date"].iloc[-1], periods=6)[1:]]
-    assert found["last_close"] == pytest.approx(rows["Adj Close"].iloc[-1])
+    assert (forecast["ticker"], forecast["last_date"]) == ("AAA", rows["Date"].iloc[-1])
+    assert forecast["dates"] == [str(date.date()) for date in pd.bdate_range(rows["Date"].iloc[-1], periods=6)[1:]]
+    assert forecast["last_close"] == pytest.approx(rows["Adj Close"].iloc[-1])
     names = ["low_95", "low_80", "low_50", "median", "high_50", "high_80", "high_95"]
-    assert (np.diff([found[name] for name in names], axis=0) >= 0).all()
+    assert (np.diff([forecast[name] for name in names], axis=0) >= 0).all()
     shown = stock_forecasting("predict", tiny_stock_run, path).output
-    assert found["dates"][-1] in shown
+    assert forecast["dates"][-1] in shown
     assert "low_80" in shown
     written = stock_forecasting("predict", tiny_stock_run, path, "--output", "out.csv")
     assert written.status == 0
-    assert json.loads(pd.read_csv(tmp_path / "out.csv")["median"][0]) == pytest.approx(found["median"])
+    assert json.loads(pd.read_csv(tmp_path / "out.csv")["median"][0]) == pytest.approx(forecast["median"])
 
 
 @pytest.mark.parametrize(
@@ -132,13 +131,3 @@ def test_train_refuses(stock_forecasting, tiny_prices, tiny_flags, flags, wanted
         else:
             words += [name, value]
     assert wanted in stock_forecasting.refused(*words)
-
-
-def test_rows_to_come():
-    business = pd.bdate_range("2024-02-26", "2024-03-01")
-    assert [str(each.date()) for each in dates_ahead(business, 2)] == ["2024-03-04", "2024-03-05"]
-    hours = pd.date_range("2024-01-01 22:00", periods=4, freq="h")
-    assert str(dates_ahead(hours, 1)[0]) == "2024-01-02 02:00:00"
-    days = pd.date_range("2024-01-01", periods=20)
-    assert str(dates_ahead(days, 1)[0].date()) == "2024-01-21"
-    assert list(dates_ahead(pd.RangeIndex(10), 2)) == [10, 11]

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from apps.stock_forecasting.conformal import adaptive_conformal, apply_conformal, conformal_quantile, fit_conformal
-from apps.stock_forecasting.coverage import covered
+from apps.stock_forecasting.metrics import covered
 
 LEVELS = (0.025, 0.1, 0.25, 0.5, 0.75, 0.9, 0.975)
 
@@ -29,10 +29,10 @@ def times(count, horizon=2):
 def test_split_conformal_covers_what_it_says(factor, confidence):
     scores = fit_conformal(*forecasts(4000, factor=factor), LEVELS)
     quantiles, targets = forecasts(4000, seed=1, factor=factor)
-    found = apply_conformal(quantiles, scores)
-    np.testing.assert_allclose(covered(found, targets, LEVELS, confidence).mean(axis=0), confidence, atol=0.025)
-    assert (np.diff(found, axis=-1) >= 0).all()
-    np.testing.assert_array_equal(found[..., 3], quantiles[..., 3])
+    calibrated = apply_conformal(quantiles, scores)
+    np.testing.assert_allclose(covered(calibrated, targets, LEVELS, confidence).mean(axis=0), confidence, atol=0.025)
+    assert (np.diff(calibrated, axis=-1) >= 0).all()
+    np.testing.assert_array_equal(calibrated[..., 3], quantiles[..., 3])
 
 
 def test_coverage_on_few_rows_is_at_least_what_is_promised():
@@ -48,9 +48,9 @@ def test_coverage_on_few_rows_is_at_least_what_is_promised():
 @given(st.integers(1, 60), st.floats(-0.5, 1.5))
 def test_the_quantile_is_the_rank_of_the_paper(count, miss):
     scores = np.arange(1.0, count + 1)
-    found = conformal_quantile(scores, miss)
+    quantile = conformal_quantile(scores, miss)
     rank = (count + 1) * (1 - miss)
-    assert found == pytest.approx(np.clip(np.ceil(rank - 1e-9), 1, count))
+    assert quantile == pytest.approx(np.clip(np.ceil(rank - 1e-9), 1, count))
 
 
 def test_the_score_is_that_of_the_paper():
@@ -65,8 +65,8 @@ def test_the_score_is_that_of_the_paper():
 def test_a_rate_of_zero_never_adapts(seed, horizon, count):
     scores = fit_conformal(*forecasts(50, horizon, seed, 0.7), LEVELS)
     quantiles, targets = forecasts(count, horizon, seed + 1, 0.7)
-    found = adaptive_conformal(quantiles, targets, scores, *times(count, horizon), rate=0.0)
-    np.testing.assert_array_equal(found, apply_conformal(quantiles, scores))
+    calibrated = adaptive_conformal(quantiles, targets, scores, *times(count, horizon), rate=0.0)
+    np.testing.assert_array_equal(calibrated, apply_conformal(quantiles, scores))
 
 
 def test_adaptation_mends_a_shift_that_calibration_did_not_see():
@@ -85,11 +85,11 @@ def test_no_forecast_changes_when_every_later_target_does(origin, seed):
     horizon, chooser = 4, np.random.default_rng(seed)
     scores = fit_conformal(*forecasts(40, horizon, 1, 0.5), LEVELS)
     quantiles, targets = forecasts(120, horizon, 2, 0.5)
-    dates, known = (np.repeat(each, 2, axis=0) for each in times(60, horizon))  # two tickers
+    dates, known = (np.repeat(values, 2, axis=0) for values in times(60, horizon))  # two tickers
     order = chooser.permutation(120)  # rows may come in any order
     dates, known = dates[order], known[order]
     changed = np.where(known > origin, 10 * chooser.normal(size=known.shape), targets)
-    before, after = (adaptive_conformal(quantiles, each, scores, dates, known, 0.1) for each in (targets, changed))
+    before, after = (adaptive_conformal(quantiles, values, scores, dates, known, 0.1) for values in (targets, changed))
     np.testing.assert_array_equal(before[dates <= origin], after[dates <= origin])
 
 
@@ -99,10 +99,10 @@ def test_one_step_by_hand():
     calibration = np.linspace(0, 0.99, 99)[:, None]
     scores = fit_conformal(np.tile([-0.5, 0.5], (99, 1, 1)), calibration + 0.5, levels)
     quantiles, targets = np.tile([-0.5, 0.5], (2, 1, 1)), np.array([[9.0], [0.0]])
-    found = adaptive_conformal(quantiles, targets, scores, *times(2, 1), rate=0.1)
+    calibrated = adaptive_conformal(quantiles, targets, scores, *times(2, 1), rate=0.1)
     # α is 0.5, then 0.5 + 0.1 (0.5 − 1) = 0.45: the 50th and 55th of 99 scores, with a width of 1.
     ordered = np.sort(calibration[:, 0])
-    np.testing.assert_allclose(found[:, 0, 1], 0.5 + ordered[[49, 54]])
+    np.testing.assert_allclose(calibrated[:, 0, 1], 0.5 + ordered[[49, 54]])
 
 
 def test_what_cannot_be_calibrated():

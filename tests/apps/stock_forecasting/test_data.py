@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apps.stock_forecasting.data import divide, read_corpus
+from apps.stock_forecasting.config import StockConfig
+from apps.stock_forecasting.data import Corpus, divide, read_corpus
 from recur.errors import InputError
 
 
@@ -24,9 +25,14 @@ def write(name, count=200, first="2012-01-02", seed=0):
     return name
 
 
-def refusal(*arguments, **options):
+def divided(source, window, horizon, validation, test, **settings) -> Corpus:
+    shares = {"validation_fraction": validation, "test_fraction": test}
+    return read_corpus(source, StockConfig(window=window, horizon=horizon, **shares, **settings))
+
+
+def refusal(*arguments, **settings):
     with pytest.raises(InputError) as refused:
-        read_corpus(*arguments, **options)
+        divided(*arguments, **settings)
     assert "\n" not in str(refused.value)
     return str(refused.value)
 
@@ -57,7 +63,7 @@ def test_targets_of_a_part_end_before_the_next_begins(rows, window, horizon, val
 
 
 def test_parts_of_one_ticker(here):
-    corpus = read_corpus(write("a.csv"), 20, 5, 0.25, 0.2)
+    corpus = divided(write("a.csv"), 20, 5, 0.25, 0.2)
     assert [part[0][[0, -1]].tolist() for part in (corpus.train, corpus.validation, corpus.test)] == [
         [19, 114],
         [120, 154],
@@ -72,7 +78,7 @@ def test_a_panel_is_divided_at_the_same_dates(here):
     (here / "p").mkdir()
     write("p/A.csv", 300, "2011-01-03")
     write("p/B.csv", 200, "2011-06-01", seed=1)
-    corpus = read_corpus("p", 10, 5, 0.2, 0.2, test_from="2011-12-15")
+    corpus = divided("p", 10, 5, 0.2, 0.2, test_from="2011-12-15")
     assert corpus.test_from == pd.Timestamp("2011-12-15")
     for ticker, prices in enumerate(corpus.panel):
         dates = prices.table.index
@@ -91,7 +97,7 @@ def test_a_ticker_that_is_too_short_is_left_out_and_one_that_ended_stays(here):
     write("p/ended.csv", 120, "2011-01-03", seed=1)
     write("p/new.csv", 60, "2012-01-02", seed=2)
     write("p/short.csv", 10, "2011-01-03", seed=3)
-    corpus = read_corpus("p", 20, 5, 0.2, 0.3)
+    corpus = divided("p", 20, 5, 0.2, 0.3)
     assert [prices.name for prices in corpus.panel] == ["ended", "long"]
     assert len(corpus.train[0])
     assert not len(corpus.test[0])
@@ -102,19 +108,19 @@ def test_a_ticker_that_is_too_short_is_left_out_and_one_that_ended_stays(here):
 def test_a_matrix_is_divided_by_rows(here):
     values = np.exp(np.random.default_rng(0).normal(size=(100, 2)))
     (here / "m.txt").write_text("\n".join(f"{a:.5f},{b:.5f}" for a, b in values))
-    corpus = read_corpus("m.txt", 5, 3, 0.25, 0.2, adjusted=True)
+    corpus = divided("m.txt", 5, 3, 0.25, 0.2, adjusted=True)
     assert (corpus.validation_from, corpus.test_from) == (60, 80)
     assert corpus.test[1].tolist() == list(range(80, 97))
-    assert "has no dates for --test-from" in refusal("m.txt", 5, 3, 0.25, 0.2, "2013-01-01", adjusted=True)
+    assert "has no dates for --test-from" in refusal("m.txt", 5, 3, 0.25, 0.2, test_from="2013-01-01", adjusted=True)
 
 
 def test_the_fingerprint_is_that_of_prices_and_parts(here):
     write("a.csv")
-    first = read_corpus("a.csv", 20, 5, 0.25, 0.2).fingerprint
-    assert read_corpus("a.csv", 20, 5, 0.25, 0.2).fingerprint == first
-    assert read_corpus("a.csv", 20, 5, 0.25, 0.3).fingerprint != first
+    first = divided("a.csv", 20, 5, 0.25, 0.2).fingerprint
+    assert divided("a.csv", 20, 5, 0.25, 0.2).fingerprint == first
+    assert divided("a.csv", 20, 5, 0.25, 0.3).fingerprint != first
     write("a.csv", seed=1)
-    assert read_corpus("a.csv", 20, 5, 0.25, 0.2).fingerprint != first
+    assert divided("a.csv", 20, 5, 0.25, 0.2).fingerprint != first
 
 
 @pytest.mark.parametrize(
@@ -140,7 +146,7 @@ def test_shares_that_leave_nothing(here):
 
 
 def test_real_prices(recur_data):
-    corpus = read_corpus(str(recur_data / "stocks"), 256, 20, 0.1, 0.15, test_from="2013-01-01")
+    corpus = divided(str(recur_data / "stocks"), 256, 20, 0.1, 0.15, test_from="2013-01-01")
     assert len(corpus.panel) == 12
     first = {prices.table.index[rows[0]] for prices, rows in zip(corpus.panel, corpus.test, strict=True)}
     assert first == {pd.Timestamp("2013-01-02")}

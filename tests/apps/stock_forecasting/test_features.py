@@ -7,23 +7,17 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from apps.stock_forecasting.features import (
-    FLOOR,
-    REACH,
-    columns_of,
-    feature_names,
-    features_of,
-    inputs_of,
-    recent_volatility,
-)
+from apps.stock_forecasting.config import inputs_of
+from apps.stock_forecasting.features import FLOOR, REACH, feature_names, features_of, recent_volatility
+from apps.stock_forecasting.prices import Prices
 
 GROUPS = ("range", "volume", "calendar")
 
 
 def compute(table: pd.DataFrame, groups=GROUPS) -> pd.DataFrame:
-    columns = columns_of(table, groups)
-    found = features_of({name: tf.constant(values[None]) for name, values in columns.items()}, groups)
-    return pd.DataFrame(found.numpy()[0], columns=feature_names(groups), index=table.index)
+    columns = Prices("", table).columns(groups)
+    features = features_of({name: tf.constant(values[None]) for name, values in columns.items()}, groups)
+    return pd.DataFrame(features.numpy()[0], columns=feature_names(groups), index=table.index)
 
 
 @settings(max_examples=20, deadline=None)
@@ -60,24 +54,24 @@ def test_the_level_of_prices_does_not_matter(make_table, factor):
 
 def test_features_by_hand(make_table):
     table = make_table(300)
-    found, row = compute(table), 290
+    features, row = compute(table), 290
     returns = np.diff(np.log(table["close"]))[:row]
     usual = np.sqrt(np.mean(returns[-60:] ** 2))
-    assert found["return"].iloc[row] == pytest.approx(np.clip(returns[-1] / usual, -6, 6), rel=1e-3)
-    assert found["absolute_return"].iloc[row] == pytest.approx(abs(found["return"].iloc[row]))
+    assert features["return"].iloc[row] == pytest.approx(np.clip(returns[-1] / usual, -6, 6), rel=1e-3)
+    assert features["absolute_return"].iloc[row] == pytest.approx(abs(features["return"].iloc[row]))
     for span in (5, 20, 60, 120, 250):
         wanted = np.log(np.sqrt(np.mean(returns[-span:] ** 2)))
-        assert found[f"volatility_{span}"].iloc[row] == pytest.approx(wanted, rel=1e-3)
+        assert features[f"volatility_{span}"].iloc[row] == pytest.approx(wanted, rel=1e-3)
     falls = np.minimum(returns[-20:], 0)
-    assert found["downside_20"].iloc[row] == pytest.approx(np.log(np.sqrt(np.mean(falls**2))), rel=1e-3)
-    assert found["trend_20"].iloc[row] == pytest.approx(returns[-20:].sum() / usual / np.sqrt(20), rel=1e-3)
+    assert features["downside_20"].iloc[row] == pytest.approx(np.log(np.sqrt(np.mean(falls**2))), rel=1e-3)
+    assert features["trend_20"].iloc[row] == pytest.approx(returns[-20:].sum() / usual / np.sqrt(20), rel=1e-3)
     parkinson = np.log(table["high"] / table["low"]) ** 2 / (4 * np.log(2))
-    assert found["range"].iloc[row] == pytest.approx(np.log(parkinson.iloc[row]) / 2, rel=1e-3)
-    assert found["range_20"].iloc[row] == pytest.approx(np.log(parkinson.iloc[271:291].mean()) / 2, rel=1e-3)
+    assert features["range"].iloc[row] == pytest.approx(np.log(parkinson.iloc[row]) / 2, rel=1e-3)
+    assert features["range_20"].iloc[row] == pytest.approx(np.log(parkinson.iloc[271:291].mean()) / 2, rel=1e-3)
     log_volume = np.log(1 + table["volume"])
     wanted = log_volume.iloc[row] - log_volume.iloc[271:291].mean()
-    assert found["volume"].iloc[row] == pytest.approx(wanted, abs=1e-3)
-    monday = found[table.index.day_of_week == 0].iloc[-1]
+    assert features["volume"].iloc[row] == pytest.approx(wanted, abs=1e-3)
+    monday = features[table.index.day_of_week == 0].iloc[-1]
     assert monday[["week_sin", "week_cos"]].tolist() == [0, 1]
     assert monday["days_since"] == pytest.approx(np.log(3))
 
@@ -85,18 +79,18 @@ def test_features_by_hand(make_table):
 def test_what_is_missing_has_a_stand_in(make_table):
     table = make_table(60)
     table.iloc[50, table.columns.get_indexer(["high", "low", "volume"])] = np.nan
-    found = compute(table)
-    assert np.isfinite(found).all(axis=None)
-    assert found["range"].iloc[50] == pytest.approx(found["volatility_1"].iloc[50])
-    assert found["volume"].iloc[50] == 0
+    features = compute(table)
+    assert np.isfinite(features).all(axis=None)
+    assert features["range"].iloc[50] == pytest.approx(features["volatility_1"].iloc[50])
+    assert features["volume"].iloc[50] == 0
 
 
 def test_a_price_that_stands_still_has_the_least_volatility(make_table):
     table = make_table(80, columns=("close",))
     table["close"] = 7.0
-    found = compute(table, ())
-    np.testing.assert_allclose(found.filter(like="volatility"), np.log(FLOOR), rtol=1e-6)
-    assert (found[["return", "trend_60"]] == 0).all(axis=None)
+    features = compute(table, ())
+    np.testing.assert_allclose(features.filter(like="volatility"), np.log(FLOOR), rtol=1e-6)
+    assert (features[["return", "trend_60"]] == 0).all(axis=None)
 
 
 def test_fewer_groups_have_fewer_inputs_and_features():
@@ -107,12 +101,12 @@ def test_fewer_groups_have_fewer_inputs_and_features():
 
 def test_a_column_that_is_missing_is_named(make_table):
     with pytest.raises(KeyError, match="volume"):
-        columns_of(make_table(columns=("close",)), ("volume",))
+        Prices("", make_table(columns=("close",))).columns(("volume",))
     with pytest.raises(KeyError, match="day"):
-        columns_of(make_table().reset_index(drop=True), ("calendar",))
+        Prices("", make_table().reset_index(drop=True)).columns(("calendar",))
 
 
 def test_recent_volatility_is_that_of_twenty_rows(make_table):
-    found = compute(make_table(100, columns=("close",)), ())
-    recent = recent_volatility(tf.constant(found.to_numpy()[None]))
-    np.testing.assert_array_equal(recent[0], found["volatility_20"])
+    features = compute(make_table(100, columns=("close",)), ())
+    recent = recent_volatility(tf.constant(features.to_numpy()[None]))
+    np.testing.assert_array_equal(recent[0], features["volatility_20"])

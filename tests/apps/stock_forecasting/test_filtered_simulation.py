@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from apps.stock_forecasting.config import LEVELS
 from apps.stock_forecasting.filtered_simulation import ALPHA, BETA, FIRST, TAPS, simulate
-from apps.stock_forecasting.metrics import LEVELS
 
 
 def by_hand(close: np.ndarray, horizon: int) -> np.ndarray:
@@ -32,16 +32,16 @@ def by_hand(close: np.ndarray, horizon: int) -> np.ndarray:
 @pytest.mark.parametrize("rows", [90, 400])
 def test_it_is_what_its_definition_says(make_table, rows):
     close = make_table(rows)["close"].to_numpy()
-    found = simulate(tf.constant(close[None], tf.float32), (1, 7, 20), LEVELS)[0]
-    for horizon, quantiles in zip((1, 7, 20), found, strict=True):
+    simulated = simulate(tf.constant(close[None], tf.float32), (1, 7, 20), LEVELS)[0]
+    for horizon, quantiles in zip((1, 7, 20), simulated, strict=True):
         np.testing.assert_allclose(quantiles, by_hand(close, horizon), rtol=5e-3, atol=2e-5)
 
 
 def test_quantiles_rise_and_levels_of_prices_do_not_matter(make_table):
     close = np.stack([make_table(200, seed)["close"] for seed in range(3)])
-    found = simulate(tf.constant(close, tf.float32), (1, 5), LEVELS)
-    assert (np.diff(found, axis=-1) >= 0).all()
-    np.testing.assert_allclose(simulate(tf.constant(close * 100, tf.float32), (1, 5), LEVELS), found, atol=1e-5)
+    simulated = simulate(tf.constant(close, tf.float32), (1, 5), LEVELS)
+    assert (np.diff(simulated, axis=-1) >= 0).all()
+    np.testing.assert_allclose(simulate(tf.constant(close * 100, tf.float32), (1, 5), LEVELS), simulated, atol=1e-5)
 
 
 def test_a_window_that_is_too_short():

@@ -8,10 +8,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from apps.stock_forecasting import assets, backtest, batches, calibration
 from apps.stock_forecasting.application import APPLICATION
+from apps.stock_forecasting.backtest import forecast_all
+from apps.stock_forecasting.baselines import baseline_forecasts
 from apps.stock_forecasting.config import StockConfig
 from apps.stock_forecasting.data import Corpus
+from apps.stock_forecasting.prices import Prices
 from apps.stock_forecasting.serving import StockForecaster
 from recur.training import loading, stages
 from recur.training.config import checked
@@ -41,7 +43,7 @@ ORIGINS_KEPT = 20
 @pytest.fixture(scope="module")
 def corpora(tiny_prices: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Corpus, Corpus]:
     """Prices as they are, and with every price and volume changed after some origin in test."""
-    before = APPLICATION.read(str(tiny_prices), checked(CONFIG))
+    before = APPLICATION.task.read(str(tiny_prices), checked(CONFIG))
     changed = tmp_path_factory.mktemp("changed")
     random = np.random.default_rng(0)
     for prices, rows in zip(before.panel, before.test, strict=True):
@@ -52,7 +54,7 @@ def corpora(tiny_prices: Path, tmp_path_factory: pytest.TempPathFactory) -> tupl
         table.loc[table.index[later], columns] = table.loc[table.index[later], columns].mul(factors, axis=0)
         table.loc[table.index[later], "Volume"] = table.loc[table.index[later], "Volume"] * 3 + 1
         table.to_csv(changed / f"{prices.name}.csv", index=False)
-    after = APPLICATION.read(str(changed), checked(CONFIG))
+    after = APPLICATION.task.read(str(changed), checked(CONFIG))
     assert all((a == b).all() for part in ("train", "validation", "test") for a, b in _parts(before, after, part))
     return before, after
 
@@ -69,8 +71,8 @@ def train(corpus: Corpus, folder: Path) -> Trained:
 def forecasts(trained: Trained, corpus: Corpus) -> np.ndarray:
     """Calibrated quantiles from the origins that come before the change."""
     kept = tuple(rows[:ORIGINS_KEPT] for rows in corpus.test)
-    module = StockForecaster(trained.model, trained.assets, trained.config)
-    raw = backtest.forecast_all(module, corpus, kept, trained.config)
+    module = StockForecaster(trained)
+    raw = forecast_all(module, corpus, kept, trained.config)
     return module.calibrated(raw.astype(np.float32)).numpy()
 
 
@@ -87,7 +89,7 @@ def test_nothing_that_is_known_at_an_origin_changes(corpora, trained):
         np.testing.assert_array_equal(mine, theirs)
     np.testing.assert_array_equal(forecasts(before, corpora[0]), forecasts(after, corpora[1]))
     kept = [tuple(rows[:ORIGINS_KEPT] for rows in corpus.test) for corpus in corpora]
-    of_baselines = [backtest.baseline_forecasts(corpus, rows, 5, 7) for corpus, rows in zip(corpora, kept, strict=True)]
+    of_baselines = [baseline_forecasts(corpus, rows, 5, 7) for corpus, rows in zip(corpora, kept, strict=True)]
     assert "seasonal_naive" in of_baselines[0]
     for name, forecast in of_baselines[0].items():
         np.testing.assert_array_equal(forecast, of_baselines[1][name], err_msg=name)
@@ -95,8 +97,8 @@ def test_nothing_that_is_known_at_an_origin_changes(corpora, trained):
 
 def test_the_forecasts_after_it_do_change(corpora, trained):
     later = [
-        backtest.forecast_all(
-            StockForecaster(trained[0].model, trained[0].assets, CONFIG),
+        forecast_all(
+            StockForecaster(trained[0]),
             corpus,
             tuple(rows[ORIGINS_KEPT + 5 :] for rows in corpus.test),
             CONFIG,
@@ -108,9 +110,9 @@ def test_the_forecasts_after_it_do_change(corpora, trained):
 
 def of_shifted_columns(corpora: tuple[Corpus, Corpus], trained: Trained, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """Tomorrow's row among the features."""
-    plain = batches.columns_of
+    plain = Prices.columns
     monkeypatch.setattr(
-        batches, "columns_of", lambda *words: {name: np.roll(each, -1) for name, each in plain(*words).items()}
+        Prices, "columns", lambda *words: {name: np.roll(values, -1) for name, values in plain(*words).items()}
     )
     return [forecasts(trained, corpus) for corpus in corpora]
 
@@ -118,16 +120,15 @@ def of_shifted_columns(corpora: tuple[Corpus, Corpus], trained: Trained, monkeyp
 def of_scaler_on_test(corpora: tuple[Corpus, Corpus], trained: Trained, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """A scaler that is fitted on all rows, as stock tutorials do."""
     every = dataclasses.replace
-    return [np.array(APPLICATION.fit_assets(every(corpus, train=corpus.test), CONFIG).mean) for corpus in corpora]
+    return [np.array(APPLICATION.task.fit_assets(every(corpus, train=corpus.test), CONFIG).mean) for corpus in corpora]
 
 
 def of_calibration_on_test(
     corpora: tuple[Corpus, Corpus], trained: Trained, monkeypatch: pytest.MonkeyPatch
 ) -> list[Any]:
     """Intervals that are calibrated on what they are judged by."""
-    plain = assets.StockAssets(trained.assets.tickers, trained.assets.mean, trained.assets.variance)
-    bare = dataclasses.replace(trained, assets=plain)
-    return [calibration.fit(bare, dataclasses.replace(corpus, validation=corpus.test)).sorted for corpus in corpora]
+    parts = [dataclasses.replace(corpus, validation=corpus.test) for corpus in corpora]
+    return [APPLICATION.task.finish(trained, corpus).scores.sorted for corpus in parts]
 
 
 @pytest.mark.parametrize("plant", [of_shifted_columns, of_scaler_on_test, of_calibration_on_test])

@@ -9,8 +9,21 @@ from hypothesis.extra.numpy import arrays
 from sklearn.metrics import mean_pinball_loss
 
 from apps.stock_forecasting import metrics
-from apps.stock_forecasting.coverage import coverage_by_year, covered, interval, pit, width
-from apps.stock_forecasting.metrics import LEVELS, crps, direction, mase, naive_scale, pinball, rmsse, skill
+from apps.stock_forecasting.config import LEVELS
+from apps.stock_forecasting.metrics import (
+    coverage_by_year,
+    covered,
+    crps,
+    direction,
+    interval,
+    mase,
+    naive_scale,
+    pinball,
+    pit,
+    rmsse,
+    skill,
+    width,
+)
 
 NUMBERS, WHOLE = st.floats(-10, 10), st.integers(-4, 4)
 
@@ -22,11 +35,11 @@ def normal_quantiles(means, deviation=1.0, levels=LEVELS):
 @given(arrays(np.float64, (5, 2, 3), elements=NUMBERS), arrays(np.float64, (5, 2), elements=NUMBERS))
 def test_pinball_is_that_of_scikit_learn(quantiles, targets):
     levels = (0.1, 0.5, 0.8)
-    found = pinball(quantiles, targets, levels)
+    scores = pinball(quantiles, targets, levels)
     for place, level in enumerate(levels):
         expected = mean_pinball_loss(targets[:, 1], quantiles[:, 1, place], alpha=level)
-        assert found[:, 1, place].mean() == pytest.approx(expected)
-    np.testing.assert_allclose(found[..., 1], np.abs(targets - quantiles[..., 1]) / 2)
+        assert scores[:, 1, place].mean() == pytest.approx(expected)
+    np.testing.assert_allclose(scores[..., 1], np.abs(targets - quantiles[..., 1]) / 2)
 
 
 def test_pinball_is_least_at_the_quantile():
@@ -40,18 +53,18 @@ def test_crps_of_normal_forecasts_is_the_closed_form():
     # Gneiting and Raftery (2007), equation 21.
     levels = (np.arange(999) + 1) / 1000
     targets = np.array([[-2.0, 0.3, 1.5]])
-    found = crps(normal_quantiles(np.zeros((1, 3)), 0.7, levels), targets, levels)
+    scores = crps(normal_quantiles(np.zeros((1, 3)), 0.7, levels), targets, levels)
     z = targets / 0.7
     normal = scipy.stats.norm
     expected = 0.7 * (z * (2 * normal.cdf(z) - 1) + 2 * normal.pdf(z) - 1 / np.sqrt(np.pi))
-    np.testing.assert_allclose(found, expected, rtol=1e-3)
+    np.testing.assert_allclose(scores, expected, rtol=1e-3)
     np.testing.assert_allclose(crps(normal_quantiles(np.zeros((1, 3)), 0.7), targets, LEVELS), expected, rtol=0.02)
 
 
 @given(arrays(np.float64, (4, 2), elements=NUMBERS), arrays(np.float64, (4, 2), elements=NUMBERS))
 def test_crps_of_a_certain_forecast_is_the_absolute_error(forecasts, targets):
-    found = crps(np.repeat(forecasts[..., None], len(LEVELS), axis=-1), targets, LEVELS)
-    np.testing.assert_allclose(found, np.abs(forecasts - targets), atol=1e-12)
+    scores = crps(np.repeat(forecasts[..., None], len(LEVELS), axis=-1), targets, LEVELS)
+    np.testing.assert_allclose(scores, np.abs(forecasts - targets), atol=1e-12)
 
 
 def test_weighted_quantile_loss_by_hand():
@@ -117,8 +130,8 @@ class TestCoverage:
         np.testing.assert_allclose(width(quantiles, LEVELS, confidence), expected)
 
     def test_pit_of_calibrated_forecasts_is_uniform(self, calibrated):
-        found = pit(*calibrated, LEVELS)
-        counts, _ = np.histogram(found, bins=10, range=(0, 1))
+        transformed = pit(*calibrated, LEVELS)
+        counts, _ = np.histogram(transformed, bins=10, range=(0, 1))
         assert scipy.stats.chisquare(counts).pvalue > 0.001
         too_narrow = pit(calibrated[0] * 0.5, calibrated[1] * 1.0, LEVELS)
         counts, _ = np.histogram(too_narrow, bins=10, range=(0, 1))
@@ -140,10 +153,10 @@ class TestCoverage:
     def test_pit_is_between_the_levels_around_the_target(self, quantiles, targets):
         levels = np.array([0.1, 0.3, 0.5, 0.7, 0.9])
         quantiles = np.sort(quantiles, axis=-1)
-        found = pit(quantiles, targets, levels)
+        transformed = pit(quantiles, targets, levels)
         below = np.where(quantiles < targets[..., None], levels, 0).max(axis=-1)
         above = np.where(quantiles > targets[..., None], levels, 1).min(axis=-1)
-        assert ((below < found) & (found < above)).all()
+        assert ((below < transformed) & (transformed < above)).all()
 
     def test_coverage_of_every_year(self):
         years = np.array([2014, 2013, 2014, 2014])
@@ -158,9 +171,9 @@ class TestCoverage:
 
 class TestDirection:
     def test_those_without_a_sign_do_not_count(self):
-        found = direction(np.array([1.0, -1, 0, 1, 1]), np.array([0.5, -2, 1, -1, 0]))
-        assert (found.accuracy, found.forecasts) == (pytest.approx(2 / 3), 3)
-        assert found.low < 2 / 3 < found.high
+        measured = direction(np.array([1.0, -1, 0, 1, 1]), np.array([0.5, -2, 1, -1, 0]))
+        assert (measured.accuracy, measured.forecasts) == (pytest.approx(2 / 3), 3)
+        assert measured.low < 2 / 3 < measured.high
         none = direction(np.zeros(4), np.ones(4))
         assert np.isnan(none.accuracy)
         assert none[1:] == (0, 1, 0)

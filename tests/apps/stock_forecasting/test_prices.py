@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from apps.stock_forecasting import prices, rules
-from apps.stock_forecasting.prices import read_prices
+from apps.stock_forecasting.prices import Prices, checked, read_prices
 from recur.errors import InputError
 
 pytestmark = pytest.mark.slow
@@ -26,12 +25,12 @@ def here(tmp_path, monkeypatch):
 
 def rows(count=30, first="2013-01-01"):
     """Weekdays; the close rises from 10 by a tenth a day, adjusted it is half of that."""
-    found = []
+    lines = []
     for number, day in enumerate(pd.bdate_range(first, periods=count)):
         close = 10 + number / 10
         cells = (close - 0.05, close + 0.2, close - 0.3, close, close / 2, 1000 + number)
-        found.append(",".join([str(day.date()), *(f"{cell:.6g}" for cell in cells)]))
-    return found
+        lines.append(",".join([str(day.date()), *(f"{cell:.6g}" for cell in cells)]))
+    return lines
 
 
 def write(lines, name="a.csv", header=HEADER):
@@ -42,8 +41,8 @@ def write(lines, name="a.csv", header=HEADER):
 
 
 def read(lines, header=HEADER, **options):
-    (found,) = read_prices(write(lines, header=header), **options)
-    return found
+    (prices,) = read_prices(write(lines, header=header), **options)
+    return prices
 
 
 def refusal(source, **options):
@@ -72,7 +71,7 @@ class TestSources:
         assert (ibm.table["close"] <= ibm.table["high"]).all()
 
     def test_tickers_of_the_sample_can_be_named(self):
-        assert [found.name for found in read_prices("sample", tickers=("MSFT", "GOOG"))] == ["GOOG", "MSFT"]
+        assert [prices.name for prices in read_prices("sample", tickers=("MSFT", "GOOG"))] == ["GOOG", "MSFT"]
         assert "has no ticker GOGO; did you mean GOOG?" in refusal("sample", tickers=("GOGO",))
 
     def test_without_the_sample_it_says_what_to_install(self, monkeypatch):
@@ -80,23 +79,23 @@ class TestSources:
         assert "pip install -r requirements-samples.txt" in refusal("sample")
 
     def test_a_file_of_yahoo_finance(self):
-        found = read(rows(3))
-        assert (found.name, found.notes, found.dated) == ("a", (), True)
-        assert found.table.index.tolist() == list(pd.to_datetime(["2013-01-01", "2013-01-02", "2013-01-03"]))
-        np.testing.assert_allclose(found.table["close"], [5, 5.05, 5.1])
-        np.testing.assert_allclose(found.table["high"], [5.1, 5.15, 5.2])
-        np.testing.assert_allclose(found.table["low"], [4.85, 4.9, 4.95])
-        np.testing.assert_allclose(found.table["volume"], [1000, 1001, 1002])
-        np.testing.assert_allclose(np.exp(found.log_close), [5, 5.05, 5.1])
+        prices = read(rows(3))
+        assert (prices.name, prices.notes, prices.dated) == ("a", (), True)
+        assert prices.table.index.tolist() == list(pd.to_datetime(["2013-01-01", "2013-01-02", "2013-01-03"]))
+        np.testing.assert_allclose(prices.table["close"], [5, 5.05, 5.1])
+        np.testing.assert_allclose(prices.table["high"], [5.1, 5.15, 5.2])
+        np.testing.assert_allclose(prices.table["low"], [4.85, 4.9, 4.95])
+        np.testing.assert_allclose(prices.table["volume"], [1000, 1001, 1002])
+        np.testing.assert_allclose(np.exp(prices.log_close), [5, 5.05, 5.1])
 
     @pytest.mark.parametrize("delimiter", [";", "\t"])
     def test_delimiters_cases_and_compression(self, here, delimiter):
         expected = read(rows()).table
         text = "\n".join([HEADER.lower().replace(" ", "_"), *rows(), ""]).replace(",", delimiter)
         (here / "b.CSV.gz").write_bytes(gzip.compress(text.encode("utf-8-sig")))
-        (found,) = read_prices("b.CSV.gz")
-        assert found.name == "b"
-        pd.testing.assert_frame_equal(found.table, expected)
+        (prices,) = read_prices("b.CSV.gz")
+        assert prices.name == "b"
+        pd.testing.assert_frame_equal(prices.table, expected)
 
     def test_a_folder_is_a_panel_whose_tickers_keep_their_calendars(self, here):
         (here / "panel").mkdir()
@@ -108,38 +107,38 @@ class TestSources:
         assert (first.name, second.name) == ("A", "^B")
         assert (len(first), len(second)) == (30, 20)
         assert first.table.index[-1] < second.table.index[0]
-        assert [found.name for found in read_prices("panel", tickers=["^B"])] == ["^B"]
+        assert [prices.name for prices in read_prices("panel", tickers=["^B"])] == ["^B"]
 
     def test_a_table_with_tickers_is_a_panel(self):
         both = [f"{line},{ticker}" for line in rows() for ticker in ("Y", "X")]
         write(both, header=f"{HEADER},Ticker")
         expected = read(rows()).table
         write(both, header=f"{HEADER},Ticker")
-        found = read_prices("a.csv")
-        assert [each.name for each in found] == ["X", "Y"]
-        for each in found:
-            pd.testing.assert_frame_equal(each.table, expected)
+        panel = read_prices("a.csv")
+        assert [prices.name for prices in panel] == ["X", "Y"]
+        for prices in panel:
+            pd.testing.assert_frame_equal(prices.table, expected)
 
     def test_columns_by_name_of_a_series_that_is_no_stock(self):
         lines = [f'"1981-01-{day:02}",{20 + day % 7},{1.5},0' for day in range(1, 32)]
-        found = read(lines, "day,Temp,High,Volume", date_column="Day", value_column="temp", adjusted=True)
-        assert list(found.table) == ["close"]  # whatever High and Volume are, they are not those of a price
-        assert found.table["close"].iloc[:3].tolist() == [21, 22, 23]
+        prices = read(lines, "day,Temp,High,Volume", date_column="Day", value_column="temp", adjusted=True)
+        assert list(prices.table) == ["close"]  # whatever High and Volume are, they are not those of a price
+        assert prices.table["close"].iloc[:3].tolist() == [21, 22, 23]
 
     def test_times_of_day_stay_and_offsets_go(self):
         lines = [f"2013-01-0{1 + hour // 24} {hour % 24:02}:00:00-05:00,{20 + hour % 5}" for hour in range(48)]
-        found = read(lines, "Date,Close", adjusted=True)
-        assert found.table.index[:2].tolist() == list(pd.to_datetime(["2013-01-01 00:00", "2013-01-01 01:00"]))
-        assert found.notes == ()
+        prices = read(lines, "Date,Close", adjusted=True)
+        assert prices.table.index[:2].tolist() == list(pd.to_datetime(["2013-01-01 00:00", "2013-01-01 01:00"]))
+        assert prices.notes == ()
 
     def test_a_matrix_has_no_dates(self, here):
         values = np.random.default_rng(0).uniform(0.5, 2, (50, 11)).round(6)
         text = "\n".join(",".join(map(str, row)) for row in values)
         (here / "m.txt.gz").write_bytes(gzip.compress(text.encode()))
-        found = read_prices("m.txt.gz", adjusted=True)
-        assert [each.name for each in found] == [f"{number:02}" for number in range(1, 12)]
-        np.testing.assert_array_equal(np.column_stack([each.table["close"] for each in found]), values)
-        assert not found[0].dated
+        panel = read_prices("m.txt.gz", adjusted=True)
+        assert [prices.name for prices in panel] == [f"{number:02}" for number in range(1, 12)]
+        np.testing.assert_array_equal(np.column_stack([prices.table["close"] for prices in panel]), values)
+        assert not panel[0].dated
         assert "nothing says" in refusal("m.txt.gz")
 
 
@@ -147,10 +146,10 @@ class TestRules:
     def test_null_rows_are_left_out(self):
         lines = rows()
         lines[4] = "2013-01-07,null,null,null,null,null,null"
-        found = read(lines)
-        assert found.notes == ("left out 1 row without a price, the first of 2013-01-07",)
-        assert len(found) == 29
-        assert pd.Timestamp("2013-01-07") not in found.table.index
+        prices = read(lines)
+        assert prices.notes == ("left out 1 row without a price, the first of 2013-01-07",)
+        assert len(prices) == 29
+        assert pd.Timestamp("2013-01-07") not in prices.table.index
 
     def test_blank_lines_are_no_rows(self):
         assert len(read(["", *rows(5), "", ""])) == 5
@@ -165,9 +164,9 @@ class TestRules:
 
     def test_a_date_twice(self):
         expected = read(rows()).table
-        found = read([*rows(), rows()[3]])
-        pd.testing.assert_frame_equal(found.table, expected)
-        assert found.notes[-1] == "left out 1 row of a date that is there already, with the same price"
+        prices = read([*rows(), rows()[3]])
+        pd.testing.assert_frame_equal(prices.table, expected)
+        assert prices.notes[-1] == "left out 1 row of a date that is there already, with the same price"
         write([*rows(), changed(rows()[3], AdjClose="7")])
         assert "a.csv, line 32: 2013-01-04 is there already with another price; keep one" in refusal("a.csv")
 
@@ -175,20 +174,20 @@ class TestRules:
         lines = rows()
         lines[2] = changed(lines[2], High="10.1")
         lines[3] = changed(lines[3], Low="12", High="11")
-        found = read(lines)
-        assert found.notes == (
+        prices = read(lines)
+        assert prices.notes == (
             "took high and low for missing in 1 row where high is below low",
             "widened low and high to hold a close outside them in 1 row, the first of 2013-01-03",
         )
-        assert found.table["high"].iloc[2] == found.table["close"].iloc[2]
-        assert found.table[["high", "low"]].isna().all(axis=1).tolist() == [False] * 3 + [True] + [False] * 26
+        assert prices.table["high"].iloc[2] == prices.table["close"].iloc[2]
+        assert prices.table[["high", "low"]].isna().all(axis=1).tolist() == [False] * 3 + [True] + [False] * 26
 
     def test_zeros_of_early_years_are_missing(self):
         lines = rows()
         lines[0] = changed(lines[0], Open="0", Low="0")
-        found = read(lines)
-        assert found.notes == ("took zeros of open, high and low in 1 row for missing",)
-        assert np.isnan(found.table["low"].iloc[0])
+        prices = read(lines)
+        assert prices.notes == ("took zeros of open, high and low in 1 row for missing",)
+        assert np.isnan(prices.table["low"].iloc[0])
 
     @pytest.mark.parametrize("ratio", [2, 3, 1.5, 0.1])
     def test_a_jump_like_a_split_is_told(self, ratio):
@@ -212,10 +211,10 @@ class TestRules:
         lines = rows()
         values = pd.DataFrame({"close": np.arange(1.0, 31)}, index=pd.RangeIndex(2, 32))
         dates = pd.DatetimeIndex([line.split(",")[0] for line in lines])
-        expected, _ = rules.checked(values, dates, "x")
+        expected, _ = checked(values, dates, "x")
         places = [*order, *repeated]
-        found, _ = rules.checked(values.iloc[places].set_axis(range(2, len(places) + 2)), dates[places], "x")
-        pd.testing.assert_frame_equal(found, expected, check_freq=False)
+        table, _ = checked(values.iloc[places].set_axis(range(2, len(places) + 2)), dates[places], "x")
+        pd.testing.assert_frame_equal(table, expected, check_freq=False)
 
 
 BUSINESS_DAYS = list(enumerate(pd.bdate_range("2013-01-01", periods=40)))
@@ -333,19 +332,19 @@ class TestRefusals:
 
 
 def test_real_prices(recur_data):
-    found = {each.name: each for each in read_prices(str(recur_data / "stocks"))}
-    assert len(found) == 12
-    assert found["AAPL"].notes == ("left out 1 row without a price, the first of 1981-08-10",)
-    assert len(found["AAPL"]) == 9672
-    assert sum("outside them in 4 rows" in note for note in found["XOM"].notes) == 1
-    for each in found.values():
-        assert each.table.index.is_monotonic_increasing
-        assert np.isfinite(each.log_close).all()
-        inside = each.table.dropna()
+    panel = {prices.name: prices for prices in read_prices(str(recur_data / "stocks"))}
+    assert len(panel) == 12
+    assert panel["AAPL"].notes == ("left out 1 row without a price, the first of 1981-08-10",)
+    assert len(panel["AAPL"]) == 9672
+    assert sum("outside them in 4 rows" in note for note in panel["XOM"].notes) == 1
+    for prices in panel.values():
+        assert prices.table.index.is_monotonic_increasing
+        assert np.isfinite(prices.log_close).all()
+        inside = prices.table.dropna()
         assert ((inside["low"] <= inside["close"]) & (inside["close"] <= inside["high"])).all()
 
 
 def test_real_exchange_rates(recur_data):
-    found = read_prices(str(recur_data / "exchange_rate" / "exchange_rate.txt.gz"), adjusted=True)
-    assert [len(each) for each in found] == [7588] * 8
-    assert prices.Prices("x", found[0].table).log_close.shape == (7588,)
+    panel = read_prices(str(recur_data / "exchange_rate" / "exchange_rate.txt.gz"), adjusted=True)
+    assert [len(prices) for prices in panel] == [7588] * 8
+    assert Prices("x", panel[0].table).log_close.shape == (7588,)

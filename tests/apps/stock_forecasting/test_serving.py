@@ -8,9 +8,9 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from apps.stock_forecasting.application import APPLICATION, ForecastOptions
-from apps.stock_forecasting.backtest import at_reported, forecast_all, outcomes
-from apps.stock_forecasting.config import StockConfig
+from apps.stock_forecasting.application import APPLICATION
+from apps.stock_forecasting.backtest import at_reported, forecast_all, outcomes_of
+from apps.stock_forecasting.config import ForecastOptions
 from apps.stock_forecasting.conformal import apply_conformal
 from apps.stock_forecasting.data import read_corpus
 from apps.stock_forecasting.model import PERCENT
@@ -38,7 +38,7 @@ def trained(run):
 
 @pytest.fixture(scope="module")
 def module(trained):
-    return APPLICATION.serving_module(trained)
+    return APPLICATION.task.serving_module(trained)
 
 
 @pytest.fixture(scope="module")
@@ -56,14 +56,14 @@ def quantiles(module, close):
 
 
 def test_shape_order_and_unit(module, close):
-    found = quantiles(module, close)
-    assert found.shape == (5, 5, 21)
-    assert found.dtype == np.float32
-    assert (np.diff(found, axis=-1) >= 0).all()
-    assert (found > 0).all()
-    assert (found[:, 0, 0] < close[:, -1]).all()
-    assert (close[:, -1] < found[:, 0, -1]).all()
-    width = found[..., -1] / found[..., 0]
+    forecast = quantiles(module, close)
+    assert forecast.shape == (5, 5, 21)
+    assert forecast.dtype == np.float32
+    assert (np.diff(forecast, axis=-1) >= 0).all()
+    assert (forecast > 0).all()
+    assert (forecast[:, 0, 0] < close[:, -1]).all()
+    assert (close[:, -1] < forecast[:, 0, -1]).all()
+    width = forecast[..., -1] / forecast[..., 0]
     assert (np.diff(width, axis=1) > 0).all(), "what is further ahead is less sure"
 
 
@@ -83,16 +83,16 @@ def test_a_row_does_not_depend_on_its_batch_mates(module, close):
 def test_a_number_that_is_no_price_is_answered_with_nan(module, close, place, wrong):
     bad = close.copy()
     bad[2, place] = wrong
-    found = quantiles(module, bad)
-    assert np.isnan(found[2]).all()
+    forecast = quantiles(module, bad)
+    assert np.isnan(forecast[2]).all()
     good = [0, 1, 3, 4]
-    np.testing.assert_allclose(found[good], quantiles(module, close)[good], rtol=1e-5)
+    np.testing.assert_allclose(forecast[good], quantiles(module, close)[good], rtol=1e-5)
 
 
 def test_prices_at_the_ends_of_float32_are_answered_or_nan(module):
     for price in (1e-38, 1e38):
-        found = quantiles(module, np.full((1, 96), price, np.float32))
-        assert np.isnan(found).all() or np.isfinite(found).all()
+        forecast = quantiles(module, np.full((1, 96), price, np.float32))
+        assert np.isnan(forecast).all() or np.isfinite(forecast).all()
 
 
 def test_predict_export_and_cpp_loader_give_the_same_forecast(module, exported, tiny_prices):
@@ -105,7 +105,7 @@ def test_predict_export_and_cpp_loader_give_the_same_forecast(module, exported, 
         for name, value in mine.items():
             same = np.allclose(value, theirs[name], rtol=1e-6) if "_" in name and "last_d" not in name else True
             assert same, name
-    assert [each["ticker"] for each in predicted] == ["AAA", "BBB"]
+    assert [answer["ticker"] for answer in predicted] == ["AAA", "BBB"]
     assert (exported / "assets.extra/tf_serving_warmup_requests").exists()
 
 
@@ -115,68 +115,32 @@ def test_a_server_answers_what_predict_does(module, exported, tiny_prices, capsy
 
 
 def test_the_calibration_in_graph_is_that_of_the_backtest(trained, module, tiny_prices):
-    corpus = read_corpus(str(tiny_prices), 96, 5, 0.2, 0.2)
+    corpus = read_corpus(str(tiny_prices), trained.config)
     every = forecast_all(module, corpus, corpus.test, trained.config)
     in_graph = module.calibrated((PERCENT * every).astype(np.float32)).numpy() / PERCENT
     wanted = apply_conformal(at_reported(every), trained.assets.scores)
     np.testing.assert_allclose(at_reported(in_graph), wanted, rtol=1e-3, atol=1e-6)
     assert np.abs(at_reported(in_graph) - at_reported(every)).max() > 1e-5
-    assert len(outcomes(corpus, corpus.test, 5).dates) == len(every)
+    assert len(outcomes_of(corpus, corpus.test, 5).dates) == len(every)
 
 
 def test_more_columns_and_tickers_make_a_panel(trained, close):
     config = dataclasses.replace(trained.config, features=("range", "volume", "calendar"), ticker_units=3)
     assets = dataclasses.replace(trained.assets, mean=(), variance=())
-    model, random = APPLICATION.build(config, assets), np.random.default_rng(0)
+    model, random = APPLICATION.task.build(config, assets), np.random.default_rng(0)
     model.set_weights([random.normal(0, 0.2, weight.shape) for weight in model.get_weights()])
-    module = StockForecaster(model, assets, config)
+    module = StockForecaster(Trained(config, assets, model))
     assert list(module.signatures) == ["panel"]
     inputs = {"close": close, "high": close * 1.01, "low": close * 0.99, "volume": close * 0 + 1000}
     inputs["day"] = np.tile(np.arange(96, dtype=np.int32), (5, 1))
     inputs["ticker"] = np.array([b"AAA", b"BBB", b"AAA", b"never seen", b""], dtype=object)
-    found = ask_module(module).ask("panel", inputs)["quantiles"]
-    assert np.isfinite(found).all()
+    forecast = ask_module(module).ask("panel", inputs)["quantiles"]
+    assert np.isfinite(forecast).all()
     other = ask_module(module).ask("panel", inputs | {"ticker": inputs["ticker"][[1, 1, 0, 4, 3]]})["quantiles"]
-    changed = ~np.isclose(found, other, rtol=1e-6).all(axis=(1, 2))
+    changed = ~np.isclose(forecast, other, rtol=1e-6).all(axis=(1, 2))
     assert changed.tolist() == [True, False, False, False, False], "unknown tickers are one and the same"
     missing = ask_module(module).ask("panel", inputs | {"high": close * np.nan, "volume": close * np.nan})
     assert np.isfinite(missing["quantiles"]).all()
-
-
-def test_a_tiny_set_can_be_learnt_by_heart():
-    """Windows that say which way the price will go: the loss falls far below what it was."""
-    from apps.stock_forecasting.objective import PinballLoss
-
-    config = StockConfig(window=64, read=64, horizon=2, units=16, members=1, simulation=0.0, dropout=0.0)
-    model = APPLICATION.build(config, dataclasses.replace(_no_assets()))
-    random = np.random.default_rng(0)
-    signs = random.choice([-1, 1], 16)
-    steps = random.normal(0, 0.01, (16, 64))
-    steps[:, -1] = 0.02 * signs
-    close = np.exp(np.cumsum(steps, axis=1)).astype(np.float32)
-    wanted = (2.0 * signs[:, None, None] * np.array([1, 2])[None, None]).astype(np.float32)
-    loss = PinballLoss()
-    before = float(loss(wanted, model({"close": close}, training=True)))
-    optimizer = tf.keras.optimizers.Adam(0.02)
-    optimizer.build(model.trainable_variables)
-
-    @tf.function
-    def step():
-        with tf.GradientTape() as tape:
-            value = loss(wanted, model({"close": tf.constant(close)}, training=True))
-        optimizer.apply_gradients(
-            zip(tape.gradient(value, model.trainable_variables), model.trainable_variables, strict=True)
-        )
-
-    for _ in range(120):
-        step()
-    assert float(loss(wanted, model({"close": close}, training=True))) < before / 5
-
-
-def _no_assets():
-    from apps.stock_forecasting.assets import StockAssets
-
-    return StockAssets(("AAA",), (), ())
 
 
 def test_trained_is_read_back(trained):

@@ -19,13 +19,13 @@ def losses_with_memory(count, horizon, seed):
 @given(st.integers(30, 200), st.integers(1, 20), st.integers(0, 50))
 def test_the_statistic_is_that_of_a_regression_on_a_constant(count, horizon, seed):
     difference = losses_with_memory(count, horizon, seed)
-    found = diebold_mariano(difference + 5, np.full(count, 5.0), horizon)
+    result = diebold_mariano(difference + 5, np.full(count, 5.0), horizon)
     hac = {"maxlags": horizon - 1, "kernel": "bartlett", "use_correction": False}
     fitted = sm.OLS(difference, np.ones(count)).fit(cov_type="HAC", cov_kwds=hac)
     harvey = np.sqrt((count + 1 - 2 * horizon + horizon * (horizon - 1) / count) / count)
-    assert found.difference == pytest.approx(difference.mean())
-    assert found.statistic == pytest.approx(fitted.tvalues[0] * harvey, rel=1e-6)
-    assert found.dates == count
+    assert result.difference == pytest.approx(difference.mean())
+    assert result.statistic == pytest.approx(fitted.tvalues[0] * harvey, rel=1e-6)
+    assert result.dates == count
 
 
 def test_alternatives():
@@ -41,16 +41,16 @@ def test_alternatives():
 
 
 def test_equal_forecasts_are_rarely_called_different():
-    found = [diebold_mariano(losses_with_memory(400, 5, seed), np.zeros(400), 5).p_value for seed in range(400)]
+    p_values = [diebold_mariano(losses_with_memory(400, 5, seed), np.zeros(400), 5).p_value for seed in range(400)]
     # Bartlett's weights make the variance a little too small.
-    assert 0.03 < np.mean(np.array(found) < 0.05) < 0.14
+    assert 0.03 < np.mean(np.array(p_values) < 0.05) < 0.14
 
 
 def test_no_difference_and_always_the_same():
     losses = np.random.default_rng(0).uniform(size=50)
     assert diebold_mariano(losses, losses, 5)[:3] == (0, 0, 1)
-    found = diebold_mariano(np.ones(50), np.zeros(50), 5, "less")
-    assert found[:3] == (1, np.inf, 1)
+    result = diebold_mariano(np.ones(50), np.zeros(50), 5, "less")
+    assert result[:3] == (1, np.inf, 1)
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def test_long_run_variance_of_white_noise_is_its_variance():
 
 def test_losses_of_a_date_are_averaged():
     dates = np.array(["2013-01-03", "2013-01-02", "2013-01-03"], "datetime64[D]")
-    days, found = average_by_date(np.array([[1.0, 2], [5, 6], [3, 8]]), dates)
+    days, means = average_by_date(np.array([[1.0, 2], [5, 6], [3, 8]]), dates)
     assert days.astype(str).tolist() == ["2013-01-02", "2013-01-03"]
-    np.testing.assert_array_equal(found, [[5, 6], [2, 5]])
+    np.testing.assert_array_equal(means, [[5, 6], [2, 5]])
     np.testing.assert_array_equal(average_by_date(np.array([1.0, 5, 3]), dates)[1], [5, 2])

@@ -30,9 +30,9 @@ class Ticker:
             "Close": close,
             "Adj Close": [price / 2 for price in close],
         }
-        found = pd.DataFrame(table | {"Volume": 100, "Dividends": 0.0}, index=index)
-        found.loc[found.index[4:5], "Adj Close"] = float("nan")
-        return found
+        prices = pd.DataFrame(table | {"Volume": 100, "Dividends": 0.0}, index=index)
+        prices.loc[prices.index[4:5], "Adj Close"] = float("nan")
+        return prices
 
 
 @pytest.fixture
@@ -41,12 +41,12 @@ def installed(monkeypatch):
 
 
 def test_two_tickers(installed):
-    found = read_prices("yahoo:AAA, BBB")
-    assert [prices.name for prices in found] == ["AAA", "BBB"]
-    assert len(found[0]) == 29
-    assert found[0].table["close"].iloc[0] == 5.0
-    assert str(found[0].table.index[0]) == "2020-01-01 00:00:00"
-    assert "left out 1 row without a price" in found[0].notes[0]
+    panel = read_prices("yahoo:AAA, BBB")
+    assert [prices.name for prices in panel] == ["AAA", "BBB"]
+    assert len(panel[0]) == 29
+    assert panel[0].table["close"].iloc[0] == 5.0
+    assert str(panel[0].table.index[0]) == "2020-01-01 00:00:00"
+    assert "left out 1 row without a price" in panel[0].notes[0]
 
 
 @pytest.mark.parametrize(

@@ -1,97 +1,108 @@
-"""A file of prices to a request, and quantiles to dates with intervals."""
+"""A file of prices to a request, and quantiles to dates with intervals. Loads no TensorFlow."""
 
 import datetime
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from apps.stock_forecasting import coverage
-from apps.stock_forecasting.features import columns_of
-from apps.stock_forecasting.metrics import LEVELS
+from apps.stock_forecasting.config import CONFIDENCES, INPUTS, LEVELS, ForecastOptions, interval_ends
 from apps.stock_forecasting.prices import Prices, read_prices
 from recur.data import sources
 from recur.data.caching import cache_folder
 from recur.errors import InputError
 from recur.files import atomically
-from recur.training.application import Shapes
-
-if TYPE_CHECKING:
-    from apps.stock_forecasting.application import ForecastOptions
+from recur.training.application import Request, Shapes
 
 EXAMPLE, EXAMPLE_ROWS = "IBM", 1100
 
 
-def request(inputs: Sequence[str], options: "ForecastOptions", shapes: Shapes) -> tuple[str, Mapping[str, np.ndarray]]:
-    """The newest rows of files, as many as the model reads.
+def examples() -> Sequence[str]:
+    """Path of a file with the newest rows of a ticker of the packaged sample, made where cached data is.
+
+    Raises:
+        InputError: The package is not installed, or there is no room for the file.
+    """
+    (prices,) = read_prices(sources.SAMPLE, tickers=[EXAMPLE])
+    path = cache_folder() / "stocks" / f"{prices.name}.csv"
+    table = prices.table.iloc[-EXAMPLE_ROWS:][["close"]].rename(columns={"close": "Adj Close"}).rename_axis("Date")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with atomically(path) as temporary:
+            table.to_csv(temporary)
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror}; name another folder: XDG_CACHE_HOME=FOLDER") from None
+    return [str(path)]
+
+
+def parse(inputs: Sequence[str], options: ForecastOptions, shapes: Shapes) -> Request:
+    """The newest rows of files, as many as the model reads, for `serving_default` or `panel`.
 
     Args:
         inputs: Paths.
         options: Columns, and the ticker of a file with several.
         shapes: Of the signatures.
 
+    Returns:
+        What was parsed: of each file its path and its prices.
+
     Raises:
         InputError: A file cannot be read, or lacks rows or a column that the model reads.
     """
     signature = "panel" if "panel" in shapes else "serving_default"
-    window = shapes[signature]["close"][1]
-    groups = tuple(
-        group
-        for group, name in (("range", "high"), ("volume", "volume"), ("calendar", "day"))
-        if name in shapes[signature]
-    )
-    rows: dict[str, list[np.ndarray]] = {name: [] for name in shapes[signature]}
+    wanted = shapes[signature]
+    window = wanted["close"][1]
+    groups = tuple(group for group, columns in INPUTS.items() if columns.keys() <= wanted.keys())
+    parsed, rows = [], []
     for path in inputs:
         prices = read_one(path, options)
         if len(prices) < window:
             raise InputError(f"{path} has {len(prices):,} rows and the model reads {window:,}; give more")
         try:
-            columns = columns_of(prices.table.iloc[-window:], groups)
+            columns = prices.columns(groups)
         except KeyError as error:
             raise InputError(f"{path} has no {error.args[0]}, which the model reads; add it") from None
-        for name in rows:
-            rows[name].append(np.bytes_(prices.name.encode()) if name == "ticker" else columns[name])
-    return signature, {
-        name: np.array(values, dtype=object) if name == "ticker" else np.stack(values) for name, values in rows.items()
-    }
+        parsed.append((path, prices))
+        rows.append({name: column[-window:] for name, column in columns.items()})
+    arrays = {name: np.stack([columns[name] for columns in rows]) for name in wanted if name != "ticker"}
+    if "ticker" in wanted:
+        arrays["ticker"] = np.array([prices.name.encode() for _, prices in parsed], dtype=object)
+    return Request(signature, arrays, parsed, options)
 
 
-def read_one(path: str, options: "ForecastOptions") -> Prices:
+def read_one(path: str, options: ForecastOptions) -> Prices:
     """The prices of a file's one ticker, or of the one that is asked for.
 
     Raises:
         InputError: It has several and none is chosen, or cannot be read.
     """
     tickers = [options.ticker] if options.ticker else ()
-    found = read_prices(path, options.date_column, options.value_column, options.adjusted, tickers)
-    if len(found) > 1:
-        raise InputError(f"{path} has {', '.join(each.name for each in found)[:200]}; choose one with --ticker")
-    return found[0]
+    panel = read_prices(path, options.date_column, options.value_column, options.adjusted, tickers)
+    if len(panel) > 1:
+        raise InputError(f"{path} has {', '.join(prices.name for prices in panel)[:200]}; choose one with --ticker")
+    return panel[0]
 
 
-def records(
-    inputs: Sequence[str], outputs: Mapping[str, np.ndarray], options: "ForecastOptions"
-) -> list[dict[str, Any]]:
+def records(request: Request, outputs: Mapping[str, np.ndarray]) -> list[dict[str, Any]]:
     """What is said of each file.
 
     Returns:
         `file`, `ticker`, `last_date` and `last_close`; and for each row ahead `dates`, `median`, and `low_N` and
-        `high_N` of the intervals of 50, 80 and 95 %. Dates are business days where
-        all so far were: holidays are not known.
+        `high_N` of the intervals of 50, 80 and 95 %. Dates are business days where all so far were: holidays are not
+        known.
 
     Raises:
         InputError: The answer is no number.
     """
     answers = []
-    for path, quantiles in zip(inputs, outputs["quantiles"], strict=True):
-        prices = read_one(path, options)
+    for (path, prices), quantiles in zip(request.parsed, outputs["quantiles"], strict=True):
         if not np.isfinite(quantiles).all():
             raise InputError(f"{path} holds prices that cannot be forecast from; look for extreme values in it")
         bounds = {}
-        for confidence in coverage.CONFIDENCES:
-            low, high = coverage.interval(quantiles, LEVELS, confidence)
-            bounds |= {f"low_{100 * confidence:.0f}": low.tolist(), f"high_{100 * confidence:.0f}": high.tolist()}
+        for confidence in CONFIDENCES:
+            for end, place in zip(("low", "high"), interval_ends(LEVELS, confidence), strict=True):
+                bounds[f"{end}_{100 * confidence:.0f}"] = quantiles[:, place].tolist()
         answers.append(
             {
                 "file": path,
@@ -121,36 +132,18 @@ def dates_ahead(index: pd.Index, horizon: int) -> pd.Index:
     return pd.DatetimeIndex([index[-1] + step * ahead for ahead in range(1, horizon + 1)])
 
 
-def shown(answer: Mapping[str, Any]) -> str:
+def show(record: dict[str, Any]) -> str:
     """A table: a row a date, the median and the ends of the intervals."""
     names = ["low_95", "low_80", "low_50", "median", "high_50", "high_80", "high_95"]
-    head = f"{answer['ticker']}, after {answer['last_date']} at {answer['last_close']:.2f} ({answer['file']})"
-    width = max(len(str(date)) for date in answer["dates"])
+    head = f"{record['ticker']}, after {record['last_date']} at {record['last_close']:.2f} ({record['file']})"
+    width = max(len(str(date)) for date in record["dates"])
     lines = [head, " " * width + "".join(f"{name:>10}" for name in names)]
-    for place, date in enumerate(answer["dates"]):
-        lines.append(f"{date!s:{width}}" + "".join(f"{answer[name][place]:10.2f}" for name in names))
+    for place, date in enumerate(record["dates"]):
+        lines.append(f"{date!s:{width}}" + "".join(f"{record[name][place]:10.2f}" for name in names))
     return "\n".join(lines)
 
 
-def example_file() -> str:
-    """A file with the newest rows of the packaged sample, made where cached data is.
-
-    Raises:
-        InputError: The package is not installed, or there is no room for it.
-    """
-    (prices,) = read_prices(sources.SAMPLE, tickers=[EXAMPLE])
-    path = cache_folder() / "stocks" / f"{prices.name}.csv"
-    table = prices.table.iloc[-EXAMPLE_ROWS:][["close"]].rename(columns={"close": "Adj Close"}).rename_axis("Date")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with atomically(path) as temporary:
-            table.to_csv(temporary)
-    except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror}; name another folder: XDG_CACHE_HOME=FOLDER") from None
-    return str(path)
-
-
-def warmup_requests(shapes: Shapes) -> dict[str, dict[str, np.ndarray]]:
+def warmup(shapes: Shapes) -> Mapping[str, Mapping[str, np.ndarray]]:
     """A window of prices that rise and fall, for each signature."""
     requests = {}
     for signature, inputs in shapes.items():
