@@ -12,8 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from benchmarks.memory_tasks import Task
-from recur.layers.builders import recurrent_layer
-from recur.layers.initializers import BlockIdentity, ChronoBias
+from recur.layers import BlockIdentity, ChronoBias, recurrent_layer
 
 EVALUATION_BATCH = 100
 

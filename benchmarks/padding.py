@@ -7,8 +7,8 @@ import numpy as np
 import tensorflow as tf
 
 from benchmarks.peers import review_lengths
-from recur.data.batching import batches_of_similar_length
-from recur.layers.recurrent import LSTM
+from recur.data.batches import batches_of_similar_length
+from recur.layers import LSTM
 
 BATCH, LONGEST, UNITS, MULTIPLE = 32, 400, 256, 32
 

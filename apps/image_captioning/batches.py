@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from apps.image_captioning.captions import CaptionVocabulary
 from apps.image_captioning.pictures import Album, Part
-from recur.data.batching import batches_of_similar_length, padded
+from recur.data.batches import batches_of_similar_length, padded
 from recur.text.subwords import BEGIN, END
 from recur.training.task import Datasets
 

@@ -9,7 +9,7 @@ import tqdm
 
 from apps.image_captioning.image_files import check_image
 from apps.image_captioning.images import VERSION, decode_image
-from recur.data.row_cache import cached_rows
+from recur.data.caches import cached_rows
 from recur.data.sources import fingerprint
 
 

@@ -12,7 +12,7 @@ import tqdm
 
 from apps.image_captioning.files import read_file
 from apps.image_captioning.images import MOST_PIXELS, VERSION, count_pixels, decode_pixels
-from recur.data.caching import cached_arrays
+from recur.data.caches import cached_arrays
 from recur.errors import InputError
 
 # One of each kind of file, whatever its content: compiled once.

@@ -10,9 +10,7 @@ from keras import ops
 from apps.image_captioning.efficientnet_lite import train_last_blocks
 from apps.image_captioning.encoders import encoder as find_encoder
 from apps.image_captioning.regions import Regions
-from recur.layers.builders import attention_decoder, recurrent_stack
-from recur.layers.decoder import Decoder
-from recur.layers.dropout_embedding import DropoutEmbedding
+from recur.layers import Decoder, DropoutEmbedding, attention_decoder, recurrent_stack
 from recur.text.words import PADDING
 
 Tensor = Any

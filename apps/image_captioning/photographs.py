@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 
 from recur.data import sources
 from recur.data.archives import ARCHIVE, NamedBytes, list_files, readable
-from recur.data.tables import parse_table
+from recur.data.sources import parse_table
 from recur.errors import InputError, suggestion
 
 IMAGE = re.compile(r"\.(jpe?g|png|gif|bmp|webp|tiff?)$", re.IGNORECASE)

@@ -22,7 +22,7 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 from apps.image_captioning.photographs import Found
 from recur.data import sources
 from recur.data.archives import NamedBytes
-from recur.data.caching import cache_folder
+from recur.data.caches import cache_folder
 from recur.errors import InputError
 from recur.files import atomically
 

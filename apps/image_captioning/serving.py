@@ -8,7 +8,7 @@ import tensorflow as tf
 from apps.image_captioning.assets import CaptioningAssets
 from apps.image_captioning.images import decode_what_can_be
 from apps.image_captioning.model import CaptioningModel
-from recur.decoding.beam_search import Hypotheses, beam_search
+from recur.decoding.beam import Hypotheses, beam_search
 from recur.serving.fixed_sizes import padded_to
 from recur.serving.shared_functions import shared_by_signatures
 from recur.text.subwords import BEGIN, END

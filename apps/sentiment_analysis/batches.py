@@ -9,7 +9,7 @@ import tensorflow as tf
 from apps.sentiment_analysis.assets import SentimentAssets
 from apps.sentiment_analysis.data import Corpus, encode_all
 from apps.sentiment_analysis.teaching import teacher_probabilities
-from recur.data.batching import batches_of_similar_length, padded
+from recur.data.batches import batches_of_similar_length, padded
 from recur.layers.loop.sequence_loop import LENGTH_BUCKET
 from recur.text.words import UNKNOWN, clip_length
 from recur.training.task import Datasets

@@ -13,7 +13,7 @@ from sklearn.model_selection import train_test_split
 from apps.sentiment_analysis.reviews import Rows, read_reviews
 from apps.sentiment_analysis.subwords import ReviewSubwords
 from recur.data import sources
-from recur.data.caching import cached_arrays
+from recur.data.caches import cached_arrays
 from recur.errors import InputError
 from recur.text.words import WordVocabulary
 

@@ -9,8 +9,13 @@ import scipy.stats
 import sklearn.metrics
 
 from apps.sentiment_analysis.baselines import readable
-from recur.metrics.calibration import checked, expected_calibration_error, fit_temperature, with_temperature
-from recur.metrics.intervals import wilson_interval
+from recur.metrics.calibration import (
+    checked,
+    expected_calibration_error,
+    fit_temperature,
+    wilson_interval,
+    with_temperature,
+)
 
 MISTAKES, SHOWN = 20, 200
 

@@ -8,7 +8,7 @@ import tensorflow as tf
 from keras import ops
 
 from apps.sentiment_analysis.model import SentimentClassifier
-from recur.layers.builders import recurrent_stack
+from recur.layers import recurrent_stack
 
 Tensor = Any
 

@@ -6,10 +6,8 @@ import keras
 import tensorflow as tf
 from keras import ops
 
-from recur.layers.dropout_embedding import DropoutEmbedding
-from recur.layers.many_to_one import ManyToOne
-from recur.layers.networks import many_to_one
-from recur.layers.pooling import SequencePooling, pooling
+from recur.layers import DropoutEmbedding, ManyToOne, SequencePooling, many_to_one
+from recur.layers.pooling import pooling
 from recur.text.words import PADDING
 
 Tensor = Any

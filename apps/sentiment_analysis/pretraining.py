@@ -12,7 +12,7 @@ from apps.sentiment_analysis.assets import SentimentAssets
 from apps.sentiment_analysis.data import Corpus, encode_all
 from apps.sentiment_analysis.language_model import ReviewLanguageModel, give
 from apps.sentiment_analysis.model import SentimentClassifier
-from recur.data.streams import steps_in_pass, stream_batches, validation_batches
+from recur.data.batches import steps_in_pass, stream_batches, validation_batches
 from recur.errors import InputError
 from recur.text.words import PADDING
 from recur.training.runs import Run

@@ -13,7 +13,7 @@ import numpy as np
 
 from apps.sentiment_analysis.baselines import fit_nbsvm, fit_tfidf
 from apps.sentiment_analysis.data import Corpus
-from recur.data.caching import cached_arrays
+from recur.data.caches import cached_arrays
 
 logger = logging.getLogger(__name__)
 

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from recur.metrics.intervals import wilson_interval
+from recur.metrics.calibration import wilson_interval
 
 LEVELS = (0.025, *(step / 20 for step in range(1, 20)), 0.975)
 """Every 5 %, and the ends of the 95 % interval; with them the 50 and 80 % intervals."""

@@ -12,7 +12,7 @@ from apps.stock_forecasting.features import REACH, feature_names, features_of, i
 from apps.stock_forecasting.filtered_simulation import simulate
 from apps.stock_forecasting.metrics import LEVELS
 from apps.stock_forecasting.quantile_head import QuantileHead
-from recur.layers.builders import recurrent_stack
+from recur.layers import recurrent_stack
 
 Tensor = Any
 PERCENT = 100.0

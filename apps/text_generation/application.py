@@ -127,18 +127,18 @@ class TextGeneration(task.Application[TextGenerationConfig, "Corpus", "Vocabular
     def datasets(self, corpus: "Corpus", assets: "Vocabulary", config: TextGenerationConfig) -> Datasets:
         """Batches of streams or windows."""
         from apps.text_generation import data
-        from recur.data import streams
+        from recur.data.batches import steps_in_pass, stream_batches, validation_batches
 
         train = assets.encode(corpus.train)
         shape = (config.batch_size, config.window, config.seed)
         if config.batching == "streams":
-            batches = streams.stream_batches(train, *shape, restart=config.restart)
+            batches = stream_batches(train, *shape, restart=config.restart)
         else:
             batches = data.window_batches(train, *shape)
         return Datasets(
             train=batches,
-            steps_per_pass=streams.steps_in_pass(len(train), config.batch_size, config.window),
-            validation=streams.validation_batches(assets.encode(corpus.validation), config.batch_size, config.window),
+            steps_per_pass=steps_in_pass(len(train), config.batch_size, config.window),
+            validation=validation_batches(assets.encode(corpus.validation), config.batch_size, config.window),
         )
 
     def build(self, config: TextGenerationConfig, assets: "Vocabulary") -> "keras.Model":

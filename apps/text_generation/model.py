@@ -5,7 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from recur.layers.builders import recurrent_stack
+from recur.layers import recurrent_stack
 
 Tensor = Any
 

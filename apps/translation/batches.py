@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from apps.translation.data import Corpus, Pairs
-from recur.data.batching import batches_of_tokens, padded
+from recur.data.batches import batches_of_tokens, padded
 from recur.text.subwords import BEGIN, END, SubwordTokenizer
 from recur.training.task import Datasets
 

@@ -7,10 +7,7 @@ import keras
 import tensorflow as tf
 from keras import ops
 
-from recur.layers.builders import attention_decoder, recurrent_encoder
-from recur.layers.dropout_embedding import DropoutEmbedding
-from recur.layers.encoder_decoder import EncoderDecoder
-from recur.layers.memory_attention import ProjectedMemory
+from recur.layers import DropoutEmbedding, EncoderDecoder, ProjectedMemory, attention_decoder, recurrent_encoder
 from recur.text.words import PADDING
 
 Tensor = Any

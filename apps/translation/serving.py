@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from apps.translation.assets import TranslationAssets
 from apps.translation.model import TranslationModel
-from recur.decoding.beam_search import Hypotheses, beam_search
+from recur.decoding.beam import Hypotheses, beam_search
 from recur.serving.fixed_sizes import padded_to
 from recur.serving.shared_functions import shared_by_signatures
 from recur.text.subwords import BEGIN, END

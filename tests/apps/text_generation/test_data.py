@@ -16,7 +16,7 @@ from apps.text_generation.data import (
     read_corpus,
     window_batches,
 )
-from recur.data.streams import steps_in_pass, stream_batches, validation_batches
+from recur.data.batches import steps_in_pass, stream_batches, validation_batches
 
 pytestmark = pytest.mark.slow
 

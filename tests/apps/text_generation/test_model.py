@@ -11,7 +11,7 @@ from apps.text_generation.application import APPLICATION, TextGenerationConfig
 from apps.text_generation.data import Vocabulary
 from apps.text_generation.evaluation import Reader, carried_surprise, counting_baselines, fresh_window_nats
 from apps.text_generation.model import CharacterLanguageModel
-from recur.data.streams import stream_batches
+from recur.data.batches import stream_batches
 
 pytestmark = pytest.mark.slow
 

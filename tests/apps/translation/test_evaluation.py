@@ -1,12 +1,10 @@
 """Scores are sacreBLEU's; those on lower-case Moses tokens are what is counted by hand."""
 
-import doctest
 import json
 
 import pytest
 import sacrebleu
 
-from apps.translation import evaluation, moses
 from apps.translation.evaluation import by_length, examples, interval, scores, signatures
 
 METRICS = ("bleu", "chrf", "bleu_lower_tok")
@@ -93,8 +91,3 @@ def test_what_does_not_fit_is_refused(hypotheses, references):
     for measure in (lambda *each: scores(*each, "de"), interval, lambda *each: by_length(each[0], *each)):
         with pytest.raises(ValueError, match="as many on every side"):
             measure(hypotheses, references)
-
-
-@pytest.mark.parametrize("module", [evaluation, moses])
-def test_the_examples_hold(module):
-    assert doctest.testmod(module).failed == 0
