@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 from matplotlib.colors import LogNorm
+from matplotlib.figure import Figure
 
 from benchmarks.memory_tasks import Task
 from recur.files import save_figure
-from recur.training.plots import plt
 
 # The range of colours of the gradient, relative to that of the last step.
 WEAKEST, STRONGEST = 1e-8, 1e1
@@ -98,7 +98,8 @@ def columns(row: Row) -> list[str]:
 def plot_curves(rows: list[Row], path: Path) -> None:
     """Draws the metric in validation against the training step, a panel a task."""
     groups = list(grouped(rows))
-    figure, axes = plt.subplots(1, len(groups), figsize=(6 * len(groups), 4.5), squeeze=False, layout="constrained")
+    figure = Figure(figsize=(6 * len(groups), 4.5), layout="constrained")
+    axes = figure.subplots(1, len(groups), squeeze=False)
     for axis, (task, group) in zip(axes[0], groups, strict=True):
         for row in group:
             curve = row.result["curve"]
@@ -121,9 +122,8 @@ def plot_gradients(rows: list[Row], path: Path) -> None:
         for begin in range(0, len(group), COLUMNS)
     ]
     width = max(len(group) for _, group in lines)
-    figure, axes = plt.subplots(
-        len(lines), width, figsize=(3.4 * width + 1.2, 3.2 * len(lines) + 0.8), squeeze=False, layout="constrained"
-    )
+    figure = Figure(figsize=(3.4 * width + 1.2, 3.2 * len(lines) + 0.8), layout="constrained")
+    axes = figure.subplots(len(lines), width, squeeze=False)
     colours = LogNorm(WEAKEST, STRONGEST)
     for line, (task, group) in zip(axes, lines, strict=True):
         for axis in line[len(group) :]:
