@@ -5,7 +5,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from recur.layers.builders import recurrent_stack
+from recur.layers import recurrent_stack
 
 Tensor = Any
 LEVELS = ("last", "mean")

@@ -12,7 +12,7 @@ from apps.image_captioning.data import Album, Part
 from apps.image_captioning.efficientnet_lite import SIZE
 from apps.image_captioning.encoders import encoder
 from apps.image_captioning.features import image_features, pixels_of, random_views
-from recur.data.batching import batches_of_similar_length, padded
+from recur.data.batches import batches_of_similar_length, padded
 from recur.data.pipeline import endless, in_order, once
 from recur.text.subwords import BEGIN, END
 from recur.training.loading import load

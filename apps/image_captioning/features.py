@@ -8,7 +8,7 @@ import tensorflow as tf
 import tqdm
 
 from apps.image_captioning.images import VERSION, decoded, decoded_ahead
-from recur.data.row_cache import cached_rows
+from recur.data.caches import cached_rows
 from recur.data.sources import fingerprint
 
 LEAST = 0.8  # of the height and of the width that a crop keeps

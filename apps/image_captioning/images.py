@@ -23,7 +23,7 @@ import tqdm
 
 from apps.image_captioning.efficientnet_lite import SIZE
 from apps.image_captioning.image_files import DAMAGED, MOST_PIXELS, header_fault
-from recur.data.caching import cached_arrays
+from recur.data.caches import cached_arrays
 from recur.errors import InputError
 
 VERSION = "images-1"

@@ -11,8 +11,8 @@ from apps.image_captioning.config import CaptioningConfig
 from apps.image_captioning.efficientnet_lite import train_last_blocks
 from apps.image_captioning.encoders import encoder as find_encoder
 from recur.layers.builders import attention_decoder, recurrent_stack
-from recur.layers.decoder import Decoder
-from recur.layers.dropout_embedding import DropoutEmbedding
+from recur.layers.decoders import Decoder
+from recur.layers.regularization import DropoutEmbedding
 from recur.text.words import PADDING
 from recur.training.model import ConfiguredModel
 

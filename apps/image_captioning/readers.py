@@ -12,7 +12,7 @@ from apps.image_captioning.config import CaptioningConfig
 from apps.image_captioning.scenes import paint, sample_scenes
 from recur.data import sources
 from recur.data.archives import ARCHIVE, NamedBytes, list_files, readable
-from recur.data.tables import parse_table
+from recur.data.sources import parse_table
 from recur.errors import InputError, suggestion
 
 if TYPE_CHECKING:

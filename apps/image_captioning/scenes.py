@@ -20,7 +20,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from recur.data import sources
-from recur.data.caching import cache_folder
+from recur.data.caches import cache_folder
 from recur.errors import InputError
 from recur.files import atomically
 

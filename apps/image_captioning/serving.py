@@ -8,7 +8,7 @@ from apps.image_captioning.assets import CaptionVocabulary
 from apps.image_captioning.config import CaptioningConfig
 from apps.image_captioning.images import decode_what_can_be
 from apps.image_captioning.model import CaptioningModel
-from recur.decoding.beam_search import Hypotheses, beam_search
+from recur.decoding.beam import Hypotheses, beam_search
 from recur.serving.module import ServingModule
 from recur.serving.signatures import padded_to, shared_by_signatures
 from recur.text.subwords import BEGIN, END

@@ -12,7 +12,7 @@ import tqdm
 
 from apps.sentiment_analysis.config import SentimentConfig
 from recur.data import sources
-from recur.data.caching import cached_arrays
+from recur.data.caches import cached_arrays
 from recur.files import read_json, write_json
 from recur.text.subwords import SPACE, SUBWORDS_FILE, SubwordTokenizer
 from recur.text.words import WordVocabulary, count_words, normalise

@@ -9,7 +9,7 @@ from apps.sentiment_analysis.assets import SentimentAssets, encode_all
 from apps.sentiment_analysis.config import SentimentConfig
 from apps.sentiment_analysis.data import Corpus
 from apps.sentiment_analysis.stages import teacher_probabilities
-from recur.data.batching import batches_of_similar_length, padded
+from recur.data.batches import batches_of_similar_length, padded
 from recur.data.pipeline import endless, in_order, once
 from recur.layers.loop.sequence_loop import LENGTH_BUCKET
 from recur.text.words import UNKNOWN, clip_length

@@ -17,8 +17,7 @@ from apps.sentiment_analysis.config import SentimentConfig
 from apps.sentiment_analysis.data import Corpus
 from apps.sentiment_analysis.metrics import confusion, mcnemar, measure
 from recur.errors import InputError
-from recur.metrics.calibration import checked, fit_temperature, with_temperature
-from recur.metrics.intervals import wilson_interval
+from recur.metrics.calibration import checked, fit_temperature, wilson_interval, with_temperature
 from recur.training.runs import Run
 from recur.training.task import Evaluation, Trained
 

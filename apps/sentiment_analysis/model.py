@@ -9,11 +9,10 @@ import tensorflow as tf
 from keras import ops
 
 from apps.sentiment_analysis.config import SentimentConfig
-from recur.layers.builders import recurrent_stack
-from recur.layers.dropout_embedding import DropoutEmbedding
-from recur.layers.many_to_one import ManyToOne
-from recur.layers.networks import many_to_one
+from recur.layers.builders import many_to_one, recurrent_stack
+from recur.layers.networks import ManyToOne
 from recur.layers.pooling import SequencePooling, pooling
+from recur.layers.regularization import DropoutEmbedding
 from recur.text.words import PADDING
 from recur.training.model import ConfiguredModel
 

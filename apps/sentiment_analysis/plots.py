@@ -11,8 +11,7 @@ import matplotlib.pyplot as plt
 
 from apps.sentiment_analysis.baselines import readable
 from recur.files import save_figure
-from recur.metrics.calibration import expected_calibration_error, reliability
-from recur.metrics.intervals import wilson_interval
+from recur.metrics.calibration import expected_calibration_error, reliability, wilson_interval
 
 GROUPS = 10
 

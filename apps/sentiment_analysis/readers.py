@@ -16,8 +16,8 @@ import tqdm
 
 from recur.data import sources
 from recur.data.archives import check_tar_end, readable
-from recur.data.caching import cached_arrays
-from recur.data.tables import parse_table
+from recur.data.caches import cached_arrays
+from recur.data.sources import parse_table
 from recur.errors import InputError
 
 Rows = list[tuple[bytes, str]]

@@ -23,8 +23,8 @@ from apps.sentiment_analysis.baselines import fit_nbsvm, fit_tfidf
 from apps.sentiment_analysis.config import SentimentConfig
 from apps.sentiment_analysis.data import Corpus
 from apps.sentiment_analysis.model import ReviewLanguageModel, SentimentClassifier
-from recur.data.caching import cached_arrays
-from recur.data.streams import steps_in_pass, stream_batches, validation_batches
+from recur.data.batches import steps_in_pass, stream_batches, validation_batches
+from recur.data.caches import cached_arrays
 from recur.errors import InputError
 from recur.text.words import PADDING
 from recur.training.runs import Run

@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from apps.stock_forecasting.config import interval_ends
-from recur.metrics.intervals import wilson_interval
+from recur.metrics.calibration import wilson_interval
 
 
 class Direction(NamedTuple):

@@ -10,7 +10,7 @@ import pandas as pd
 from apps.stock_forecasting.config import CONFIDENCES, INPUTS, LEVELS, ForecastOptions, interval_ends
 from apps.stock_forecasting.prices import Prices, read_prices
 from recur.data import sources
-from recur.data.caching import cache_folder
+from recur.data.caches import cache_folder
 from recur.errors import InputError
 from recur.files import atomically
 from recur.training.application import Request, Shapes
@@ -121,8 +121,8 @@ def dates_ahead(index: pd.Index, horizon: int) -> pd.Index:
     """The rows to come: business days, or as far apart as rows usually were; numbers where rows are numbered.
 
     Example:
-        >>> dates_ahead(pd.bdate_range("2024-01-01", "2024-01-05"), 2)
-        DatetimeIndex(['2024-01-08', '2024-01-09'], dtype='datetime64[ns]', freq='B')
+        >>> dates_ahead(pd.bdate_range("2024-01-01", "2024-01-05"), 2).strftime("%A %d").tolist()
+        ['Monday 08', 'Tuesday 09']
     """
     if not isinstance(index, pd.DatetimeIndex):
         return pd.RangeIndex(index[-1] + 1, index[-1] + 1 + horizon)

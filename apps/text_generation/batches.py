@@ -8,7 +8,7 @@ import tensorflow as tf
 from apps.text_generation.assets import Vocabulary
 from apps.text_generation.config import TextGenerationConfig
 from apps.text_generation.data import Corpus
-from recur.data import streams
+from recur.data.batches import steps_in_pass, stream_batches, validation_batches
 from recur.training.task import Datasets
 
 
@@ -17,13 +17,13 @@ def datasets(corpus: Corpus, assets: Vocabulary, config: TextGenerationConfig) -
     train = assets.encode(corpus.train)
     shape = (config.batch_size, config.window, config.seed)
     if config.batching == "streams":
-        batches = streams.stream_batches(train, *shape, restart=config.restart)
+        batches = stream_batches(train, *shape, restart=config.restart)
     else:
         batches = window_batches(train, *shape)
     return Datasets(
         train=batches,
-        steps_per_pass=streams.steps_in_pass(len(train), config.batch_size, config.window),
-        validation=streams.validation_batches(assets.encode(corpus.validation), config.batch_size, config.window),
+        steps_per_pass=steps_in_pass(len(train), config.batch_size, config.window),
+        validation=validation_batches(assets.encode(corpus.validation), config.batch_size, config.window),
     )
 
 

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from apps.translation.config import TranslationConfig
 from apps.translation.data import Corpus, Pairs
-from recur.data.batching import batches_of_tokens, padded
+from recur.data.batches import batches_of_tokens, padded
 from recur.data.pipeline import endless, in_order, once
 from recur.text.subwords import BEGIN, END, SubwordTokenizer
 from recur.training.task import Datasets

@@ -8,10 +8,10 @@ import tensorflow as tf
 from keras import ops
 
 from apps.translation.config import TranslationConfig
+from recur.layers.attention import ProjectedMemory
 from recur.layers.builders import attention_decoder, recurrent_encoder
-from recur.layers.dropout_embedding import DropoutEmbedding
-from recur.layers.encoder_decoder import EncoderDecoder
-from recur.layers.memory_attention import ProjectedMemory
+from recur.layers.networks import EncoderDecoder
+from recur.layers.regularization import DropoutEmbedding
 from recur.text.words import PADDING
 from recur.training.model import ConfiguredModel
 

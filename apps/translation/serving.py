@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from apps.translation.config import TranslationConfig
 from apps.translation.model import TranslationModel
-from recur.decoding.beam_search import Hypotheses, beam_search
+from recur.decoding.beam import Hypotheses, beam_search
 from recur.serving.module import ServingModule
 from recur.serving.signatures import padded_to, shared_by_signatures
 from recur.text.subwords import BEGIN, END, SubwordTokenizer

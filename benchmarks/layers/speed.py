@@ -25,7 +25,7 @@ import tyro
 from tqdm import tqdm
 
 from benchmarks.layers import peers
-from recur.data.batching import batches_of_similar_length
+from recur.data.batches import batches_of_similar_length
 from recur.layers.recurrent import LSTM
 
 OURS, PRODUCT, PRODUCT_SIZE = "ours", "matrix product", 2048

@@ -26,6 +26,7 @@ from typing import Any
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before TensorFlow is imported
 
 import keras
+import matplotlib.pyplot as plt
 import numpy as np
 import tyro
 from matplotlib.colors import LogNorm
@@ -34,7 +35,6 @@ from benchmarks.layers import peers
 from benchmarks.memory.tasks import Adding, Copying, Digits, PermutedDigits, Task
 from benchmarks.memory.training import CELLS, Settings, train
 from recur.files import atomically, read_json, save_figure, write_json
-from recur.training.plots import plt
 
 TASKS: dict[str, type[Task]] = {task.name: task for task in (Adding, Copying, Digits, PermutedDigits)}
 # The range of colours of the gradient, relative to that of the last step.

@@ -30,7 +30,7 @@ TESTS = {
     "shared/recur/layers/loop/cells.py": ["tests/shared/recur/layers/test_recurrent.py"],
     "shared/recur/gradients/clipping.py": ["tests/shared/recur/gradients/test_clipping.py"],
     "shared/recur/gradients/diagnosis.py": ["tests/shared/recur/gradients/test_diagnosis.py"],
-    "shared/recur/decoding/beam_search.py": ["tests/shared/recur/decoding/test_beam_search.py"],
+    "shared/recur/decoding/beam.py": ["tests/shared/recur/decoding/test_beam.py"],
     "shared/recur/decoding/samplers.py": ["tests/shared/recur/decoding/test_samplers.py"],
     "shared/recur/training/runs.py": ["tests/shared/recur/training/test_runs.py"],
     "apps/stock_forecasting/prices.py": ["tests/apps/stock_forecasting/test_prices.py"],

@@ -1,7 +1,10 @@
 """Errors whose message is the one line that a user reads, and how they help."""
 
 import difflib
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from typing import TypeVar
+
+Entry = TypeVar("Entry")
 
 
 class InputError(ValueError):
@@ -21,3 +24,23 @@ def suggestion(word: str, known: Collection[str], otherwise: str) -> str:
     """
     near = difflib.get_close_matches(word, known, n=1, cutoff=0.75)
     return f"did you mean {near[0]}?" if near else otherwise
+
+
+def lookup(kind: str, name: str, entries: Mapping[str, Entry]) -> Entry:
+    """Returns what goes by a name, a class or a function say.
+
+    Args:
+        kind: What the entries are, for the message: `cell`, `attention`, …
+        name: One of the entries' names.
+        entries: By name.
+
+    Raises:
+        ValueError: There is no such entry; the message lists those there are.
+
+    Example:
+        >>> lookup("cell", "gru", {"lstm": 1, "gru": 2})
+        2
+    """
+    if name not in entries:
+        raise ValueError(f"unknown {kind} {name!r}; the {kind}s are: {', '.join(entries)}")
+    return entries[name]

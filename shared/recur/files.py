@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import sys
 import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -65,10 +66,9 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def save_figure(figure: "Figure", path: Path) -> Path:
-    """Writes a figure as PNG, atomically, and closes it."""
-    import matplotlib.pyplot as plt  # takes long, and most who write files draw none
-
+    """Writes a figure as PNG, atomically, and closes it if pyplot made it: any other is forgotten by itself."""
     with atomically(path) as temporary:
         figure.savefig(temporary, format="png", dpi=120)
-    plt.close(figure)
+    if pyplot := sys.modules.get("matplotlib.pyplot"):
+        pyplot.close(figure)
     return path

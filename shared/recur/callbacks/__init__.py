@@ -1,15 +1,22 @@
-"""Callbacks for any Keras 3 model on TensorFlow."""
+"""Callbacks for any Keras 3 model on TensorFlow: one clips its gradients, one watches them."""
 
-from typing import Any
+from typing import TYPE_CHECKING
 
-from recur.callbacks.gradient_clipping import GradientClipping
+from recur.lazy import door
 
-__all__ = ["GradientClipping", "GradientMonitor"]
+if TYPE_CHECKING:
+    from recur.callbacks.gradient_clipping import GradientClipping
+    from recur.callbacks.gradient_monitor import GradientMonitor
 
+__all__ = [
+    "GradientClipping",
+    "GradientMonitor",
+]
 
-def __getattr__(name: str) -> Any:
-    if name == "GradientMonitor":  # it draws: who only clips need not wait for matplotlib
-        from recur.callbacks.gradient_monitor import GradientMonitor
-
-        return GradientMonitor
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = door(
+    __name__,
+    {
+        "gradient_clipping": ["GradientClipping"],
+        "gradient_monitor": ["GradientMonitor"],
+    },
+)

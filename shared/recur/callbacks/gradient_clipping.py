@@ -7,9 +7,8 @@ import keras
 import tensorflow as tf
 
 from recur.callbacks.gradient_tap import Gradients, GradientTap
-from recur.gradients.clipping_rule import ClippingRule
-from recur.gradients.finite import all_finite
-from recur.gradients.norms import dense
+from recur.gradients.clipping import ClippingRule
+from recur.gradients.statistics import all_finite, dense
 
 _KEY = "gradient clipping"
 _UPDATES, _CLIPPED, _SCALES, _SKIPPED = range(4)

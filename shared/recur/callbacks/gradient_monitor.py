@@ -12,8 +12,7 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 
-from recur.callbacks.gradient_recorder import GradientRecorder, labels
-from recur.callbacks.gradient_summaries import GradientSummaries
+from recur.callbacks.gradient_recorder import GradientRecorder, GradientSummaries, labels
 from recur.callbacks.gradient_tap import GradientTap
 from recur.callbacks.recurrent_watch import RecurrentWatch
 from recur.gradients.diagnosis import Finding, diagnose
@@ -191,10 +190,10 @@ class GradientMonitor(keras.callbacks.Callback):
 
     def _look(self, steps: int) -> list[Record]:
         """Everything there is to see of the step just made; the change of weights is that of one step of several."""
-        step, found = self._step, []
+        step, records = self._step, []
 
         def add(name, kind, quantity, value, index=None):
-            found.append(Record(step, name, kind, quantity, index, float(value)))
+            records.append(Record(step, name, kind, quantity, index, float(value)))
 
         norms, zeros, dead = self._recorder.statistics()
         add("", "model", "gradient_norm", np.linalg.norm(norms))
@@ -229,8 +228,8 @@ class GradientMonitor(keras.callbacks.Callback):
                 for kind, share in shares.items():
                     add(name, kind, "saturated", share)
         if self._summaries is not None:
-            self._summaries.write(found, self._labels, self._recorder)
-        return found + self._not_finite()
+            self._summaries.write(records, self._labels, self._recorder)
+        return records + self._not_finite()
 
     def _thorough(self) -> bool:
         """Whether this look is one of those that take their time: most faults show in the beginning."""
@@ -242,27 +241,27 @@ class GradientMonitor(keras.callbacks.Callback):
         if steps == self._reported:
             return []
         self._reported = steps
-        found = [Record(self._step, "", "model", "updates", None, updates)]
-        found.append(Record(self._step, "", "model", "not_finite", None, steps))
+        records = [Record(self._step, "", "model", "updates", None, updates)]
+        records.append(Record(self._step, "", "model", "not_finite", None, steps))
         pairs = zip(self._labels, counts, strict=True)
-        return found + [Record(self._step, *label, "not_finite", None, int(n)) for label, n in pairs if n]
+        return records + [Record(self._step, *label, "not_finite", None, int(n)) for label, n in pairs if n]
 
-    def _write(self, found: list[Record]) -> None:
+    def _write(self, records: list[Record]) -> None:
         if self._file is not None:
             try:
-                self._file.append(found)
+                self._file.append(records)
             except OSError as error:
                 _warn(f"{self._file.path} cannot be written ({error}); what gradients show is kept in memory instead")
                 self._file = None
         if self._file is None:
-            self._all += found
-        self._kept.append(found)
-        if self._thorough() or found[-1].quantity == "not_finite":
+            self._all += records
+        self._kept.append(records)
+        if self._thorough() or records[-1].quantity == "not_finite":
             self._diagnose()
 
     def _diagnose(self) -> None:
         for finding in diagnose(self._kept.table()):
-            if (finding.name, finding.layer) not in {(each.name, each.layer) for each in self.findings}:
+            if (finding.name, finding.layer) not in {(known.name, known.layer) for known in self.findings}:
                 self.findings.append(finding)
                 self.say(str(finding))
 

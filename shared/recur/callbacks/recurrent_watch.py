@@ -73,10 +73,10 @@ class RecurrentWatch:
         if self._flow is None:
             self._flow = tf.function(self._flow_of_kept, autograph=False).get_concrete_function()
         norms, lengths, shares = (tensor.numpy() for tensor in self._flow())
-        found: dict[str, list[float]] = {}
+        by_kind: dict[str, list[float]] = {}
         for name, share in zip(self._names, shares, strict=True):
-            found.setdefault(name, []).append(float(share))
-        return carried(norms, lengths), {name: float(np.mean(values)) for name, values in found.items()}
+            by_kind.setdefault(name, []).append(float(share))
+        return carried(norms, lengths), {name: float(np.mean(values)) for name, values in by_kind.items()}
 
     def _inner_loop(self, sequences, initial_state, mask, training=False):
         if not self._wanted():

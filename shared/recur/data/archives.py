@@ -89,8 +89,8 @@ def list_files(path: Path) -> dict[str, NamedBytes]:
     """
     with readable(path):
         members = _in_zip if zipfile.is_zipfile(path) else _in_tar
-        found = _in_folder(path) if path.is_dir() else members(path)
-        return {name: found[name] for name in sorted(found) if not HIDDEN.search(name)}
+        files = _in_folder(path) if path.is_dir() else members(path)
+        return {name: files[name] for name in sorted(files) if not HIDDEN.search(name)}
 
 
 def check_tar_end(members: tarfile.TarFile) -> None:
@@ -106,7 +106,7 @@ def check_tar_end(members: tarfile.TarFile) -> None:
 
 def _in_folder(folder: Path) -> dict[str, NamedBytes]:
     """Files below a folder, those behind links included."""
-    found, seen = {}, set()
+    files, seen = {}, set()
     for root, folders, names in os.walk(folder, followlinks=True):
         # A link may lead back to where it is, and hidden folders may hold more than all others.
         seen.add(Path(root).resolve())
@@ -114,14 +114,14 @@ def _in_folder(folder: Path) -> dict[str, NamedBytes]:
         folders[:] = [name for name in folders if Path(root, name).resolve() not in seen]
         for path in (Path(root, name) for name in names):
             if path.is_file():
-                found[path.relative_to(folder).as_posix()] = NamedBytes(str(path), path.stat().st_size, path.read_bytes)
-    return found
+                files[path.relative_to(folder).as_posix()] = NamedBytes(str(path), path.stat().st_size, path.read_bytes)
+    return files
 
 
 def _in_zip(archive: Path) -> dict[str, NamedBytes]:
     # Open as long as one of its members is known; it closes itself, and reads from several threads.
     opened = zipfile.ZipFile(archive)
-    found = {}
+    files = {}
     for info in opened.infolist():
         name = _inside(archive, info.filename)
         if info.is_dir():
@@ -129,12 +129,12 @@ def _in_zip(archive: Path) -> dict[str, NamedBytes]:
         if info.flag_bits & ENCRYPTED:
             raise InputError(f"{archive} is encrypted; unpack it with its password and give the folder")
         load = functools.partial(opened.read, info)
-        found[name] = NamedBytes(f"{archive}/{name}", info.file_size, load)
-    return found
+        files[name] = NamedBytes(f"{archive}/{name}", info.file_size, load)
+    return files
 
 
 def _in_tar(archive: Path) -> dict[str, NamedBytes]:
-    found = {}
+    files = {}
     with archive.open("rb") as file:
         begin = file.read(6)
         for magic, command in COMPRESSED.items():
@@ -147,9 +147,9 @@ def _in_tar(archive: Path) -> dict[str, NamedBytes]:
                 name = _inside(archive, member.name)
                 if member.isreg() and not member.issparse():
                     load = functools.partial(_read_range, archive, member.offset_data, member.size)
-                    found[name] = NamedBytes(f"{archive}/{name}", member.size, load)
+                    files[name] = NamedBytes(f"{archive}/{name}", member.size, load)
             check_tar_end(members)
-    return found
+    return files
 
 
 def _inside(archive: Path, name: str) -> str:

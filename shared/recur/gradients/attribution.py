@@ -70,8 +70,8 @@ def integrated_gradients(
 
     Example:
         >>> inputs = tf.constant([[[1.0], [2.0]]])
-        >>> found = integrated_gradients(lambda x: tf.reduce_prod(x, axis=(1, 2)), inputs, tf.zeros(1))
-        >>> found.weights.numpy().round(3).tolist(), found.at_inputs.numpy().tolist()
+        >>> attributions = integrated_gradients(lambda x: tf.reduce_prod(x, axis=(1, 2)), inputs, tf.zeros(1))
+        >>> attributions.weights.numpy().round(3).tolist(), attributions.at_inputs.numpy().tolist()
         ([[1.0, 1.0]], [2.0])
     """
     if min(points, at_once, rounds) < 1 or points % at_once:
@@ -86,11 +86,11 @@ def integrated_gradients(
     ends = function(inputs, *context), function(start, *context)
     difference = ends[0] - ends[1]
     allowed = tf.maximum(tolerance * tf.abs(difference), floor)
-    repeated = [tf.repeat(each, at_once, axis=0) for each in (start, way, *context)]
+    repeated = [tf.repeat(tensor, at_once, axis=0) for tensor in (start, way, *context)]
 
     def refine(done: tf.Tensor, weights: tf.Tensor, unsure: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        found = _on_parts(function, *repeated[:2], repeated[2:], points, at_once, tf.bitwise.left_shift(1, done))
-        weights = tf.where(unsure[:, tf.newaxis], found, weights)
+        estimate = _on_parts(function, *repeated[:2], repeated[2:], points, at_once, tf.bitwise.left_shift(1, done))
+        weights = tf.where(unsure[:, tf.newaxis], estimate, weights)
         return done + 1, weights, unsure & (tf.abs(tf.reduce_sum(weights, axis=1) - difference) > allowed)
 
     _, weights, _ = tf.while_loop(

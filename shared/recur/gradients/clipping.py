@@ -9,8 +9,64 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from recur.gradients.norm_history import NormHistory
-from recur.gradients.norms import Gradient, dense, global_norm, norms
+from recur.errors import lookup
+from recur.gradients.statistics import Gradient, dense, global_norm, norms
+
+
+class NormHistory:
+    """A ring of the last `size` norms, in variables of fixed shape that a training step, XLA included, can change.
+
+    Args:
+        size: How many norms are kept.
+
+    Example:
+        >>> history = NormHistory(3)
+        >>> for norm in (9.0, 1.0, 2.0, 3.0):
+        ...     history.record(tf.constant(norm))
+        >>> float(history.mean()), float(history.percentile(50.0))
+        (2.0, 2.0)
+    """
+
+    def __init__(self, size: int = 1000):
+        if size < 1:
+            raise ValueError(f"the history must keep at least one norm, not {size}")
+        self._norms = tf.Variable(tf.zeros([size]), trainable=False, name="norm_history")
+        self._seen = tf.Variable(0, trainable=False, name="norms_seen")
+
+    @property
+    def variables(self) -> list[tf.Variable]:
+        """The whole state, for checkpoints: the norms `[size]`, and how many have ever been recorded."""
+        return [self._norms, self._seen]
+
+    def record(self, norm: tf.Tensor) -> None:
+        """Takes a norm in, the oldest going out; one that is not finite is left out."""
+        size = self._norms.shape[0]
+        finite = tf.math.is_finite(norm)
+        here = tf.logical_and(tf.equal(tf.range(size), self._seen % size), finite)
+        self._norms.assign(tf.where(here, norm, self._norms))
+        self._seen.assign_add(tf.cast(finite, tf.int32))
+
+    def mean(self) -> tf.Tensor:
+        """Returns the mean of the norms that are kept: a float32 scalar, NaN where there are none."""
+        return tf.reduce_sum(self._norms) / tf.cast(self._count(), tf.float32)
+
+    def percentile(self, percent: float) -> tf.Tensor:
+        """Returns a percentile of the norms that are kept, as `numpy.percentile` does (linear interpolation).
+
+        Returns:
+            A float32 scalar; infinite where there are none.
+        """
+        count = self._count()
+        kept = tf.range(self._norms.shape[0]) < count
+        ordered = tf.sort(tf.where(kept, self._norms, float("inf")))
+        position = tf.cast(tf.maximum(count - 1, 0), tf.float32) * (percent / 100)
+        below, above = (tf.gather(ordered, tf.cast(end(position), tf.int32)) for end in (tf.floor, tf.math.ceil))
+        part = position - tf.floor(position)
+        # An interpolation by the difference would make a NaN of two infinities.
+        return tf.where(part > 0, below * (1 - part) + above * part, below)
+
+    def _count(self) -> tf.Tensor:
+        return tf.minimum(self._seen, self._norms.shape[0])
 
 
 class Clipped(NamedTuple):
@@ -152,3 +208,61 @@ def _kept(before: list[tf.Tensor], after: list[tf.Tensor]) -> tf.Tensor:
     """Returns the part of the global norm that clipping left: exactly 1 where it changed nothing."""
     changed = tf.reduce_any([tf.reduce_any(old != new) for old, new in zip(before, after, strict=True)])
     return tf.where(changed, global_norm(after) / global_norm(before), 1.0)
+
+
+RULES = {
+    "value": by_value,
+    "norm": by_norm,
+    "global_norm": by_global_norm,
+    "pascanu": by_mean_norm,
+    "autoclip": by_percentile,
+    "agc": by_weight_norm,
+}
+_HISTORIC = ("pascanu", "autoclip")
+
+
+class ClippingRule:
+    """A rule of `recur.gradients.clipping` by name, with its threshold and, where it has one, its history.
+
+    Args:
+        name: One of `RULES`.
+        threshold: What the rule compares with: the largest element (`value`) or norm (`norm`, `global_norm`), the
+            multiple of the mean norm (`pascanu`), the percentile of the norms so far (`autoclip`), the fraction of the
+            norm of the weights (`agc`). None for the rule's own default.
+        history: Of how many updates `pascanu` and `autoclip` remember the norm.
+
+    Raises:
+        ValueError: There is no such rule, or the threshold cannot be one.
+
+    Example:
+        >>> float(ClippingRule("global_norm", 1.0)([tf.constant([3.0, 4.0])], [tf.zeros(2)]).scale)
+        0.20000000298023224
+    """
+
+    def __init__(self, name: str = "global_norm", threshold: float | None = None, history: int = 1000):
+        self._rule = lookup("clipping rule", name, RULES)
+        if threshold is not None and not 0 < threshold < float("inf"):
+            raise ValueError(f"the threshold must be a positive number, not {threshold}")
+        if name == "autoclip" and threshold is not None and threshold > 100:
+            raise ValueError(f"the threshold of autoclip is a percentile, at most 100, not {threshold}")
+        self.name = name
+        self._threshold = () if threshold is None else (threshold,)
+        self._history = NormHistory(history) if name in _HISTORIC else None
+
+    @property
+    def variables(self) -> list[tf.Variable]:
+        """What the rule remembers from update to update, for checkpoints."""
+        return [] if self._history is None else self._history.variables
+
+    def __call__(self, gradients: Sequence[Gradient], weights: Sequence[tf.Tensor]) -> Clipped:
+        """Clips gradients.
+
+        Args:
+            gradients: Of any shapes.
+            weights: Those that the gradients belong to, of the same shapes.
+        """
+        if self._history is not None:
+            return self._rule(gradients, self._history, *self._threshold)
+        if self.name == "agc":
+            return self._rule(gradients, weights, *self._threshold)
+        return self._rule(gradients, *self._threshold)

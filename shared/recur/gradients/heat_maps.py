@@ -1,12 +1,11 @@
-"""Pictures of gradients: over layers and steps, and through time."""
+"""Pictures of gradients: over layers and steps, and through time.
+
+They are drawn without `matplotlib.pyplot`: whose notebook or window it is, chooses where pyplot draws.
+"""
 
 from collections.abc import Iterable
 from pathlib import Path
 
-import matplotlib
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -40,7 +39,8 @@ def gradient_flow(records: pd.DataFrame) -> Figure | None:
     names = norms.layer.map(_short_names(norms.layer.unique())) + " " + norms.kind
     grid = norms.assign(name=names).pivot_table(index="name", columns="step", values="value", sort=False)
     grid = grid.reindex(index=names.unique(), columns=sorted(norms.step.unique()))
-    figure, axis = plt.subplots(figsize=(9, 1.4 + 0.3 * len(grid)), layout="constrained")
+    figure = Figure(figsize=(9, 1.4 + 0.3 * len(grid)), layout="constrained")
+    axis = figure.subplots()
     _draw(axis, grid, "log₁₀ of the gradient's norm")
     axis.set_yticks(np.arange(len(grid)) + 0.5, grid.index)
     axis.invert_yaxis()
@@ -55,7 +55,8 @@ def gradient_through_time(records: pd.DataFrame) -> Figure | None:
         return None
     layers = list(norms.layer.unique())
     names = _short_names(layers)
-    figure, axes = plt.subplots(len(layers), figsize=(9, 3.4 * len(layers)), squeeze=False, layout="constrained")
+    figure = Figure(figsize=(9, 3.4 * len(layers)), layout="constrained")
+    axes = figure.subplots(len(layers), squeeze=False)
     for axis, layer in zip(axes[:, 0], layers, strict=True):
         grid = norms[norms.layer == layer].pivot_table(index="index", columns="step", values="value")
         _draw(axis, grid, "log₁₀ ‖∂L/∂h‖")

@@ -7,8 +7,8 @@ import keras
 import tensorflow as tf
 from keras import ops
 
-from recur.layers.memory_attention import masked_softmax
-from recur.layers.registry import find
+from recur.errors import lookup
+from recur.layers.attention import masked_softmax
 
 Tensor = Any
 
@@ -202,7 +202,7 @@ def pooling(kind: str, **options: Any) -> SequencePooling:
         >>> pooling("max")(keras.ops.ones((2, 5, 3))).shape
         TensorShape([2, 3])
     """
-    return find("pooling", kind, POOLINGS)(**options)
+    return lookup("pooling", kind, POOLINGS)(**options)
 
 
 def _or_all(mask: Tensor | None, inputs: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 """A stack of recurrent layers whose state goes in and comes out."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar, Self
 
 import keras
 import tensorflow as tf
@@ -10,8 +10,28 @@ from keras import KerasTensor, ops
 Tensor = Any
 
 
+class ComposedLayer(keras.layers.Layer):
+    """A layer that is made of others, which its configuration holds, and so the file of a model.
+
+    Attributes:
+        parts: The constructor's arguments that are layers, or lists of layers; they are kept under the same names.
+    """
+
+    parts: ClassVar[tuple[str, ...]]
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        parts = {name: keras.saving.serialize_keras_object(getattr(self, name)) for name in self.parts}
+        return super().get_config() | parts
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Self:
+        """The inverse of `get_config`."""
+        return cls(**config | {name: keras.saving.deserialize_keras_object(config[name]) for name in cls.parts})
+
+
 @keras.saving.register_keras_serializable("recur")
-class RecurrentStack(keras.layers.Layer):
+class RecurrentStack(ComposedLayer):
     """Recurrent layers on top of one another.
 
     The state is an argument and a result, never hidden in the layer: the same stack reads whole sequences in training
@@ -27,6 +47,8 @@ class RecurrentStack(keras.layers.Layer):
         >>> outputs.shape, len(states)
         (TensorShape([2, 3, 4]), 1)
     """
+
+    parts = ("layers",)
 
     def __init__(self, layers: Sequence[keras.layers.RNN], dropout: float = 0.0, **kwargs: Any):
         super().__init__(**kwargs)
@@ -122,16 +144,8 @@ class RecurrentStack(keras.layers.Layer):
         return KerasTensor((batch, time, self.units), self.compute_dtype), states
 
     def get_config(self) -> dict[str, Any]:
-        """The layers and the rate."""
-        layers = [keras.saving.serialize_keras_object(layer) for layer in self.layers]
-        return super().get_config() | {"layers": layers, "dropout": self.dropout}
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> "RecurrentStack":
-        """The inverse of `get_config`."""
-        config = dict(config)
-        layers = [keras.saving.deserialize_keras_object(layer) for layer in config.pop("layers")]
-        return cls(layers, **config)
+        """The constructor's arguments."""
+        return super().get_config() | {"dropout": self.dropout}
 
 
 def _state_list(layer: keras.layers.RNN) -> list[int]:

@@ -1,7 +1,7 @@
-"""Whether a probability can be taken at its word: expected calibration error, and temperature scaling to mend it.
+"""Whether a probability can be taken at its word, and how sure a measured proportion is.
 
 A classifier is calibrated if, of the answers that it gives with probability p, the share p is right. The confidence of
-an answer is the highest probability of its row.
+an answer is the highest probability of its row. Temperature scaling mends it.
 
 Source:
     Guo, C., Pleiss, G., Sun, Y. and Weinberger, K. Q. (2017), "On Calibration of Modern Neural Networks", ICML:
@@ -22,6 +22,7 @@ from typing import NamedTuple
 import numpy as np
 import scipy.optimize
 import scipy.special
+import scipy.stats
 
 BINS = 15
 # Where a network errs nowhere on validation, ever lower temperatures fit better; these keep it and its opposite finite.
@@ -72,8 +73,8 @@ def reliability(
     bin_of = np.searchsorted(edges[1:-1], confidence, side="left")
     counts = np.bincount(bin_of, minlength=len(edges) - 1)
     divisor = np.where(counts, counts, np.nan)
-    sums = (np.bincount(bin_of, weights=each, minlength=len(counts)) for each in (confidence, right))
-    return Reliability(edges, counts, *(each / divisor for each in sums))
+    sums = (np.bincount(bin_of, weights=values, minlength=len(counts)) for values in (confidence, right))
+    return Reliability(edges, counts, *(total / divisor for total in sums))
 
 
 def expected_calibration_error(
@@ -130,8 +131,8 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
         return float(np.mean(scipy.special.logsumexp(inverse * logits, axis=1) - inverse * of_label))
 
     bounds = (np.log(LOWEST_TEMPERATURE), np.log(HIGHEST_TEMPERATURE))
-    found = scipy.optimize.minimize_scalar(log_loss, bounds=bounds, method="bounded", options={"xatol": 1e-6})
-    best = min((found.x, *bounds, 0.0), key=log_loss)  # the search stops short of the bounds, and may of 1
+    optimum = scipy.optimize.minimize_scalar(log_loss, bounds=bounds, method="bounded", options={"xatol": 1e-6})
+    best = min((optimum.x, *bounds, 0.0), key=log_loss)  # the search stops short of the bounds, and may of 1
     return float(np.exp(best))
 
 
@@ -156,3 +157,31 @@ def checked(scores: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndar
     if labels.dtype.kind not in "iu" or labels.min() < 0 or labels.max() >= scores.shape[1]:
         raise ValueError(f"labels must be integers in [0, {scores.shape[1]}), got {labels.min()} to {labels.max()}")
     return scores, labels
+
+
+def wilson_interval(correct: int, total: int, confidence: float = 0.95) -> tuple[float, float]:
+    """Interval of a proportion, an accuracy say, from a count. Unlike the normal one it stays within 0 and 1.
+
+    Args:
+        correct: How many were right.
+        total: Of how many, at least 1.
+        confidence: How often such an interval holds the true proportion.
+
+    Returns:
+        Its lower and its upper end.
+
+    Raises:
+        ValueError: `correct` is not between 0 and `total`, or `total` is not positive.
+
+    Source:
+        Wilson, E. B. (1927), "Probable inference, the law of succession, and statistical inference", JASA 22.
+
+    Example:
+        >>> low, high = wilson_interval(90, 100)
+        >>> round(low, 3), round(high, 3)
+        (0.826, 0.945)
+    """
+    if not 0 <= correct <= total or total < 1:
+        raise ValueError(f"need a count between 0 and a positive total, got {correct} of {total}")
+    low, high = scipy.stats.binomtest(int(correct), int(total)).proportion_ci(confidence, method="wilson")
+    return float(low), float(high)

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-import matplotlib.pyplot as plt
 import pandas as pd
+from matplotlib.figure import Figure
 
 from recur.files import save_figure
 from recur.training.runs import Run
@@ -13,9 +13,8 @@ def training_curves(run: Run) -> Path:
     """Draws `plots/curves.png` from `history.csv`: each metric on train and validation, and the learning rate."""
     history = pd.read_csv(run.path / "history.csv")
     names = [name for name in history if f"val_{name}" in history]
-    figure, axes = plt.subplots(
-        1, len(names) + 1, figsize=(5 * (len(names) + 1), 3.6), squeeze=False, layout="constrained"
-    )
+    figure = Figure(figsize=(5 * (len(names) + 1), 3.6), layout="constrained")
+    axes = figure.subplots(1, len(names) + 1, squeeze=False)
     for axis, name in zip(axes[0], names, strict=False):
         axis.plot(history["step"], history[name], marker="o", markersize=3, label="train, while it learns")
         axis.plot(history["step"], history[f"val_{name}"], marker="o", markersize=3, label="validation")

@@ -1,6 +1,5 @@
 """Images and captions in every layout, their division, and every input that is refused."""
 
-import doctest
 import io
 import random
 import tarfile
@@ -12,7 +11,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apps.image_captioning import data, image_files
 from apps.image_captioning.config import CaptioningConfig
 from apps.image_captioning.data import (
     Album,
@@ -395,8 +393,3 @@ def test_words(text, words):
 @given(st.text())
 def test_a_plain_caption_stays_as_it_is(text):
     assert plain_caption(plain_caption(text)) == plain_caption(text)
-
-
-@pytest.mark.parametrize("module", [data, image_files])
-def test_the_examples_hold(module):
-    assert doctest.testmod(module).failed == 0

@@ -6,7 +6,7 @@ import PIL.Image
 import pytest
 
 from apps.image_captioning.features import encoder_fingerprint, image_features, random_views
-from recur.data.caching import cache_folder
+from recur.data.caches import cache_folder
 from recur.data.sources import fingerprint
 from recur.errors import InputError
 from tests.apps.image_captioning.conftest import encoded

@@ -1,6 +1,5 @@
 """Scores are what is counted by hand, and CIDEr by the thousand is CIDEr one by one."""
 
-import doctest
 import json
 import math
 
@@ -9,7 +8,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from apps.image_captioning import metrics
 from apps.image_captioning.metrics import (
     CiderSpace,
     cider_d,
@@ -178,7 +176,3 @@ def test_captions_and_references_that_do_not_fit_are_refused():
     for hypotheses, references in ((["a"], []), (["a"], [[]]), ([], [["a"]])):
         with pytest.raises(ValueError, match="need references for each"):
             space.cider_d(hypotheses, references)
-
-
-def test_the_examples_hold():
-    assert doctest.testmod(metrics).failed == 0

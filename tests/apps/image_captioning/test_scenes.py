@@ -1,6 +1,5 @@
 """Scenes are what their captions say, and what is held out is in no training."""
 
-import doctest
 import importlib.util
 import io
 
@@ -9,7 +8,7 @@ import pytest
 import scipy.ndimage
 from PIL import Image
 
-from apps.image_captioning import readers, scenes
+from apps.image_captioning import readers
 from apps.image_captioning.config import CaptioningConfig
 from apps.image_captioning.data import read_album
 from apps.image_captioning.scenes import ANIMALS, COLOURS, RELATIONS, THINGS, Scene, draw_scenes, paint
@@ -124,7 +123,3 @@ def test_without_the_package_it_says_what_to_install(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
     with pytest.raises(InputError, match=r"pip install -r requirements-samples\.txt"):
         read_album("sample", CaptioningConfig())
-
-
-def test_the_examples_hold():
-    assert doctest.testmod(scenes).failed == 0

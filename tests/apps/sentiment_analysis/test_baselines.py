@@ -1,7 +1,5 @@
 """The linear baselines learn what words say, whatever the bytes and however many the classes."""
 
-import doctest
-
 import numpy as np
 import pytest
 import scipy.sparse
@@ -9,7 +7,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import log_loss
 
-from apps.sentiment_analysis import baselines
 from apps.sentiment_analysis.baselines import (
     BASELINES,
     NaiveBayesWeighted,
@@ -142,7 +139,3 @@ def test_labels_that_do_not_fit_are_refused(name, labels, classes):
 def test_no_text_is_refused():
     with pytest.raises(ValueError, match="label"):
         fit_nbsvm([], np.array([], int))
-
-
-def test_the_example_holds():
-    assert doctest.testmod(baselines).failed == 0

@@ -1,6 +1,5 @@
 """Metrics are finite and those of scikit-learn; the comparison says what it should, in plain values, and draws."""
 
-import doctest
 import json
 import math
 
@@ -12,7 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.image import imread
 
-from apps.sentiment_analysis import metrics
 from apps.sentiment_analysis.evaluate import compare, mistakes
 from apps.sentiment_analysis.metrics import confusion, mcnemar, measure
 from apps.sentiment_analysis.plots import accuracy_by_length_plot, confusion_plot, reliability_plot, word_counts
@@ -195,7 +193,3 @@ def test_few_or_equal_lengths_are_drawn_too(tmp_path, words):
     assert accuracy_by_length_plot(np.array(words), {"model": right}, tmp_path / "lengths.png").exists()
     one = np.tile([0.0, 1.0], (len(words), 1))
     assert reliability_plot(one, one, right.astype(int), tmp_path / "reliability.png").exists()
-
-
-def test_the_example_holds():
-    assert doctest.testmod(metrics).failed == 0

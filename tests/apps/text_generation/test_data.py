@@ -13,7 +13,7 @@ from apps.text_generation.assets import Vocabulary
 from apps.text_generation.batches import window_batches
 from apps.text_generation.config import TextGenerationConfig
 from apps.text_generation.data import Corpus, plain_text, read_corpus
-from recur.data.streams import steps_in_pass, stream_batches, validation_batches
+from recur.data.batches import steps_in_pass, stream_batches, validation_batches
 
 pytestmark = pytest.mark.slow
 

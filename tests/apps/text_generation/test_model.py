@@ -12,7 +12,7 @@ from apps.text_generation.assets import Vocabulary
 from apps.text_generation.config import TextGenerationConfig
 from apps.text_generation.evaluate import Reader, carried_surprise, counting_baselines, fresh_window_nats
 from apps.text_generation.model import CharacterLanguageModel
-from recur.data.streams import stream_batches
+from recur.data.batches import stream_batches
 
 pytestmark = pytest.mark.slow
 

@@ -1,11 +1,8 @@
 """Scores are sacreBLEU's; those on lower-case Moses tokens are what is counted by hand."""
 
-import doctest
-
 import pytest
 import sacrebleu
 
-from apps.translation import metrics
 from apps.translation.metrics import by_length, interval, scores, signatures
 
 METRICS = ("bleu", "chrf", "bleu_lower_tok")
@@ -79,7 +76,3 @@ def test_what_does_not_fit_is_refused(hypotheses, references):
     for measure in (lambda *sides: scores(*sides, "de"), interval, lambda *sides: by_length(sides[0], *sides)):
         with pytest.raises(ValueError, match="as many on every side"):
             measure(hypotheses, references)
-
-
-def test_the_examples_hold():
-    assert doctest.testmod(metrics).failed == 0

@@ -113,8 +113,8 @@ def test_nothing_is_left_after_the_last_removal_and_a_second_fit_is_that_of_an_u
     assert "apply" in left_on(model)
     tap.remove("none")
     assert not left_on(model)
-    for each in (model, other):
-        each.fit(X, Y, epochs=2, batch_size=4, shuffle=False, verbose=0)
+    for trained in (model, other):
+        trained.fit(X, Y, epochs=2, batch_size=4, shuffle=False, verbose=0)
     assert int(seen.calls) == 0
     for one, two in zip(model.get_weights(), other.get_weights(), strict=True):
         np.testing.assert_array_equal(one, two)

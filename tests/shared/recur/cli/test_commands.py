@@ -1,16 +1,11 @@
 """What the commands print."""
 
-import doctest
 import io
 
 import pytest
 import rich.console
 
 from recur.cli import commands
-
-
-def test_the_example():
-    assert doctest.testmod(commands).failed == 0
 
 
 def test_every_detail_is_shown_or_named():

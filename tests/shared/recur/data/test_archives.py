@@ -51,20 +51,20 @@ def refusal(path):
 @pytest.mark.parametrize("name", WRITERS)
 def test_every_file_but_hidden_ones(tmp_path, name):
     WRITERS[name](tmp_path / name, FILES | HIDDEN)
-    found = list_files(tmp_path / name)
-    assert list(found) == sorted(FILES)
+    listed = list_files(tmp_path / name)
+    assert list(listed) == sorted(FILES)
     for inside, content in FILES.items():
-        assert found[inside].read() == content
-        assert (found[inside].size, found[inside].name) == (len(content), f"{tmp_path / name}/{inside}")
+        assert listed[inside].read() == content
+        assert (listed[inside].size, listed[inside].name) == (len(content), f"{tmp_path / name}/{inside}")
 
 
 @pytest.mark.parametrize("name", WRITERS)
 def test_many_threads_read(tmp_path, name):
     files = {f"{number}.bin": os.urandom(3000) for number in range(40)}
     WRITERS[name](tmp_path / name, files)
-    found = list_files(tmp_path / name)
+    listed = list_files(tmp_path / name)
     with ThreadPoolExecutor(8) as pool:
-        assert list(pool.map(lambda inside: found[inside].read(), list(files) * 3)) == list(files.values()) * 3
+        assert list(pool.map(lambda inside: listed[inside].read(), list(files) * 3)) == list(files.values()) * 3
 
 
 def test_names_as_tar_writes_them(tmp_path):
@@ -132,13 +132,13 @@ def test_no_archive(tmp_path, content):
 def test_what_is_gone_when_it_is_read(tmp_path):
     for name, write in WRITERS.items():
         write(tmp_path / name, FILES)
-    found = {name: list_files(tmp_path / name)["Images/b.jpg"] for name in ("folder", "a.tar")}
+    listed = {name: list_files(tmp_path / name)["Images/b.jpg"] for name in ("folder", "a.tar")}
     (tmp_path / "folder" / "Images" / "b.jpg").unlink()
     with pytest.raises(InputError, match=r"cannot read .*b\.jpg: No such file"):
-        found["folder"].read()
+        listed["folder"].read()
     (tmp_path / "a.tar").write_bytes((tmp_path / "a.tar").read_bytes()[:1000])
     with pytest.raises(InputError, match="is cut short or damaged"):
-        found["a.tar"].read()
+        listed["a.tar"].read()
 
 
 def test_a_damaged_member(tmp_path):

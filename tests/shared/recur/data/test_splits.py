@@ -9,10 +9,10 @@ from recur.data.splits import keyed_order
 @settings(max_examples=50, deadline=None)
 @given(st.lists(st.text(max_size=3), max_size=8), st.integers(0, 2**63), st.text(max_size=3))
 def test_the_order_of_keys_does_not_depend_on_the_others(keys, seed, other):
-    found = keyed_order(keys, seed)
-    assert sorted(found) == sorted(set(keys))
-    assert keyed_order(reversed(keys), seed) == found
-    assert [key for key in keyed_order([*keys, other], seed) if key in set(keys)] == found
+    order = keyed_order(keys, seed)
+    assert sorted(order) == sorted(set(keys))
+    assert keyed_order(reversed(keys), seed) == order
+    assert [key for key in keyed_order([*keys, other], seed) if key in set(keys)] == order
 
 
 def test_another_seed_is_another_order():

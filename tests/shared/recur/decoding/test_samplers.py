@@ -69,8 +69,8 @@ def test_symbols_come_as_often_as_the_tempered_softmax_says(temperature):
     noise = uniform_noise(tf.constant([3], tf.int64), draws)[0].numpy()
     symbols = draw(np.tile(logits, (draws, 1)), noise, temperature)
     expected = np.exp(logits / temperature) / np.exp(logits / temperature).sum()
-    found = np.bincount(symbols, minlength=4) / draws
-    np.testing.assert_allclose(found, expected, atol=4 * np.sqrt(0.25 / draws))
+    shares = np.bincount(symbols, minlength=4) / draws
+    np.testing.assert_allclose(shares, expected, atol=4 * np.sqrt(0.25 / draws))
 
 
 @pytest.mark.parametrize("bad", [{"temperature": -1.0}, {"top_p": 0.0}, {"top_p": -2.0}, {"top_k": -5}])

@@ -1,6 +1,5 @@
 """Integrated gradients are complete, exact where the function is linear, blind to padding, and survive an export."""
 
-import doctest
 import os
 
 import keras
@@ -10,7 +9,6 @@ import tensorflow as tf
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from recur.gradients import attribution
 from recur.gradients.attribution import integrated_gradients
 from recur.layers.recurrent import GRU, LSTM
 
@@ -23,10 +21,10 @@ def normal(*shape, seed=0, scale=1.0):
     return tf.constant(np.random.default_rng(seed).normal(size=shape) * scale, tf.float32)
 
 
-def assert_complete(found, relative=0.02, floor=2e-3):
+def assert_complete(attributions, relative=0.02, floor=2e-3):
     """The weights of a row add up to the difference of its values within two percent."""
-    difference = (found.at_inputs - found.at_baseline).numpy()
-    gap = np.abs(found.weights.numpy().sum(axis=1) - difference)
+    difference = (attributions.at_inputs - attributions.at_baseline).numpy()
+    gap = np.abs(attributions.weights.numpy().sum(axis=1) - difference)
     assert (gap <= np.maximum(relative * np.abs(difference), floor)).all(), (gap, difference)
 
 
@@ -57,15 +55,19 @@ class Classifier(tf.Module):
 @given(st.integers(0, 1000), st.integers(1, 4), st.sampled_from([(E,), (T, E), (N, T, E), ()]))
 def test_a_linear_function_is_attributed_exactly(seed, points, baseline_shape):
     inputs, baseline, slope = normal(N, T, E, seed=seed), normal(*baseline_shape, seed=seed + 1), normal(T, E, seed=7)
-    found = integrated_gradients(lambda x: tf.reduce_sum(x * slope, axis=(1, 2)), inputs, baseline, points=points)
-    np.testing.assert_allclose(found.weights, tf.reduce_sum((inputs - baseline) * slope, axis=-1), atol=1e-4)
+    attributions = integrated_gradients(
+        lambda x: tf.reduce_sum(x * slope, axis=(1, 2)), inputs, baseline, points=points
+    )
+    np.testing.assert_allclose(attributions.weights, tf.reduce_sum((inputs - baseline) * slope, axis=-1), atol=1e-4)
 
 
 def test_products_are_shared_equally():
     # f = x1 x2 x3: on the line from 0, each gets the integral of 3 a^2 times a third of the product.
     inputs = tf.constant([[[2.0], [3.0], [-1.0]]])
-    found = integrated_gradients(lambda x: tf.reduce_prod(x, axis=(1, 2)), inputs, tf.zeros(1), points=2, rounds=1)
-    np.testing.assert_allclose(found.weights, [[-2.0, -2.0, -2.0]], rtol=1e-5)
+    attributions = integrated_gradients(
+        lambda x: tf.reduce_prod(x, axis=(1, 2)), inputs, tf.zeros(1), points=2, rounds=1
+    )
+    np.testing.assert_allclose(attributions.weights, [[-2.0, -2.0, -2.0]], rtol=1e-5)
 
 
 NETWORKS = {
@@ -85,9 +87,9 @@ def test_complete_on_recurrent_networks(kind):
         return integrated_gradients(network.logit, inputs, tf.zeros(E), mask, context=(mask,), at_once=4)
 
     for seed in range(5):
-        found = explain(normal(N, T, E, scale=2.0, seed=seed), tf.sequence_mask([T, 4, 1], T))
-        assert_complete(found)
-        assert np.abs(found.at_inputs - found.at_baseline).max() > 0.1  # there is something to attribute
+        attributions = explain(normal(N, T, E, scale=2.0, seed=seed), tf.sequence_mask([T, 4, 1], T))
+        assert_complete(attributions)
+        assert np.abs(attributions.at_inputs - attributions.at_baseline).max() > 0.1  # there is something to attribute
 
 
 @tf.function
@@ -111,19 +113,19 @@ def test_complete_on_a_function_with_curves_and_kinks(seed, scale):
 
 def test_padding_weighs_nothing_even_if_the_function_reads_it():
     inputs, mask = normal(N, T, E), tf.sequence_mask([T, 3, 0], T)
-    found = integrated_gradients(lambda x: tf.reduce_sum(x**2, axis=(1, 2)), inputs, tf.ones(E), mask)
-    assert not found.weights.numpy()[~mask.numpy()].any()
-    assert_complete(found)
+    attributions = integrated_gradients(lambda x: tf.reduce_sum(x**2, axis=(1, 2)), inputs, tf.ones(E), mask)
+    assert not attributions.weights.numpy()[~mask.numpy()].any()
+    assert_complete(attributions)
 
 
 def test_padding_that_the_network_masks_weighs_nothing():
     network = Classifier(LSTM(8, return_sequences=True))
     mask = tf.sequence_mask([T, 3, 1], T)
-    found = integrated_gradients(
+    attributions = integrated_gradients(
         lambda x: network.logit(x, mask), normal(N, T, E), normal(T, E, seed=2), points=2, rounds=1
     )
-    assert not found.weights.numpy()[~mask.numpy()].any()
-    assert found.weights.numpy()[mask.numpy()].all()
+    assert not attributions.weights.numpy()[~mask.numpy()].any()
+    assert attributions.weights.numpy()[mask.numpy()].all()
 
 
 def kinked(x, slope):
@@ -135,10 +137,10 @@ def test_a_row_depends_neither_on_its_batch_mates_nor_on_how_many_points_go_toge
     inputs, slope = normal(N, T, E), tf.constant([-9.0, 0.1, 0.7])  # one row needs one round, the others need more
 
     def weights(rows, at_once):
-        found = integrated_gradients(
+        attributions = integrated_gradients(
             kinked, inputs[rows], tf.zeros(E), context=(slope[rows],), points=4, at_once=at_once, tolerance=1e-4
         )
-        return found.weights
+        return attributions.weights
 
     together = weights(slice(0, N), 1)
     for at_once in (2, 4):
@@ -151,23 +153,25 @@ def test_refinement_brings_the_sum_nearer():
     inputs, slope = normal(N, T, E), tf.constant([0.3, 0.1, 0.7])
 
     def gap(rounds):
-        found = integrated_gradients(
+        attributions = integrated_gradients(
             kinked, inputs, tf.zeros(E), context=(slope,), points=2, rounds=rounds, tolerance=0.0, floor=0.0
         )
-        return np.abs(tf.reduce_sum(found.weights, axis=1) - (found.at_inputs - found.at_baseline)).max()
+        return np.abs(
+            tf.reduce_sum(attributions.weights, axis=1) - (attributions.at_inputs - attributions.at_baseline)
+        ).max()
 
     assert gap(6) < gap(1) / 10
 
 
 def test_no_rows_and_no_steps_are_no_trouble():
     for shape in ((0, T, E), (N, 0, E)):
-        found = integrated_gradients(lambda x: tf.reduce_sum(x, axis=(1, 2)), tf.zeros(shape), tf.ones(E))
-        assert found.weights.shape == shape[:2]
+        attributions = integrated_gradients(lambda x: tf.reduce_sum(x, axis=(1, 2)), tf.zeros(shape), tf.ones(E))
+        assert attributions.weights.shape == shape[:2]
 
 
 def test_a_function_that_ignores_its_input():
-    found = integrated_gradients(lambda x: tf.zeros(tf.shape(x)[0]), normal(N, T, E), tf.zeros(E))
-    assert not found.weights.numpy().any()
+    attributions = integrated_gradients(lambda x: tf.zeros(tf.shape(x)[0]), normal(N, T, E), tf.zeros(E))
+    assert not attributions.weights.numpy().any()
 
 
 @pytest.mark.parametrize("bad", [{"points": 0}, {"points": 8, "at_once": 3}, {"at_once": 0}, {"rounds": 0}])
@@ -201,7 +205,3 @@ def test_an_exported_explanation_answers_for_any_batch_and_length(tmp_path):
         answer, here = served(inputs=inputs, mask=mask), explain(inputs, mask)
         for name in here:
             np.testing.assert_allclose(answer[name], here[name], atol=1e-5)
-
-
-def test_the_example_holds():
-    assert doctest.testmod(attribution).failed == 0

@@ -8,9 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recur.gradients import clipping
-from recur.gradients.clipping_rule import RULES, ClippingRule
-from recur.gradients.norm_history import NormHistory
-from recur.gradients.norms import global_norm, norms
+from recur.gradients.clipping import RULES, ClippingRule, NormHistory
+from recur.gradients.statistics import global_norm, norms
 
 pytestmark = pytest.mark.slow
 
@@ -49,13 +48,13 @@ def test_no_element_is_beyond_the_bound_of_the_value_rule(gradients: list[np.nda
 @given(GRADIENTS, THRESHOLDS)
 def test_the_norm_rules_keep_the_direction_and_the_bound(gradients: list[np.ndarray], threshold: float):
     gradients = tensors(gradients)
-    each = clipping.by_norm(gradients, threshold)
-    assert np.all(norms(each.gradients) <= threshold * (1 + 1e-5))
+    clipped = clipping.by_norm(gradients, threshold)
+    assert np.all(norms(clipped.gradients) <= threshold * (1 + 1e-5))
     whole = clipping.by_global_norm(gradients, threshold)
     assert float(global_norm(whole.gradients)) <= threshold * (1 + 1e-5)
     for before, after in zip(gradients, whole.gradients, strict=True):
         np.testing.assert_allclose(after, before * whole.scale, rtol=1e-5)
-    for before, after, norm in zip(gradients, each.gradients, norms(gradients), strict=True):
+    for before, after, norm in zip(gradients, clipped.gradients, norms(gradients), strict=True):
         np.testing.assert_allclose(after, before * min(1.0, threshold / max(float(norm), 1e-30)), rtol=1e-5)
 
 

@@ -5,8 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from recur.gradients.finite import all_finite
-from recur.gradients.norms import dense, global_norm, norms
+from recur.gradients.statistics import all_finite, dense, global_norm, norms
 
 
 def test_norms_are_those_of_the_gradients_of_a_tape():

@@ -82,8 +82,8 @@ def test_multi_head_attention_is_that_of_keras():
     theirs.build(query.shape, memory.shape)
     theirs.set_weights([w.reshape(v.shape) for w, v in zip(ours.get_weights(), theirs.weights, strict=True)])
     wanted = theirs(query, memory, attention_mask=mask[:, None], return_attention_scores=True)
-    for found, expected in zip(ours(query, memory, mask=mask), wanted, strict=True):
-        np.testing.assert_allclose(found, expected, atol=1e-6)
+    for actual, expected in zip(ours(query, memory, mask=mask), wanted, strict=True):
+        np.testing.assert_allclose(actual, expected, atol=1e-6)
 
 
 @each_kind
@@ -175,8 +175,8 @@ def test_a_saved_attention_opens_as_it_was(kind, tmp_path):
     model.save(tmp_path / "model.keras")
     opened = keras.saving.load_model(tmp_path / "model.keras")
     given = [*arguments("float32"), np.arange(TIME) < np.array([[TIME], [2]])]
-    for found, wanted in zip(opened(given), model(given), strict=True):
-        np.testing.assert_array_equal(found, wanted)
+    for actual, wanted in zip(opened(given), model(given), strict=True):
+        np.testing.assert_array_equal(actual, wanted)
 
 
 def test_configuration_survives():

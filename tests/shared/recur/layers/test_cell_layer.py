@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recur.layers.cell_layer import CellLayer
+from recur.layers.regularization import CellLayer
 
 FLAGS = ("return_sequences", "return_state", "go_backwards", "zero_output_for_mask", "unroll")
 
@@ -23,8 +23,8 @@ def test_flags_and_masks_do_what_keras_says(**flags):
         layer.build((2, 5, 3))
     ours.set_weights(theirs.get_weights())
     x, mask = np.random.default_rng(0).normal(size=(2, 5, 3)).astype("float32"), np.arange(5) < [[3], [5]]
-    found, wanted = (keras.tree.flatten(layer(x, mask=keras.ops.array(mask))) for layer in (ours, theirs))
-    for one, other in zip(found, wanted, strict=True):
+    actual, wanted = (keras.tree.flatten(layer(x, mask=keras.ops.array(mask))) for layer in (ours, theirs))
+    for one, other in zip(actual, wanted, strict=True):
         np.testing.assert_array_equal(one, other)
 
 

@@ -58,8 +58,8 @@ def test_step_by_step_equals_teacher_forcing(kind, cell, layers):
         output, states, row = decoder.step(inputs[:, t], states, projected)
         np.testing.assert_allclose(output, outputs[:, t], atol=1e-5)
         np.testing.assert_allclose(row, weights[..., t, :], atol=1e-5)
-    for found, wanted in zip(states, after, strict=True):
-        np.testing.assert_allclose(found, wanted, atol=1e-5)
+    for actual, wanted in zip(states, after, strict=True):
+        np.testing.assert_allclose(actual, wanted, atol=1e-5)
 
 
 @each_kind
@@ -71,8 +71,8 @@ def test_a_beam_search_can_gather_rows(kind):
     output, states, weights = decoder.step(inputs[:, 0], *begun)
     rows = tf.constant([1, 1, 0, 1])
     gathered = tf.nest.map_structure(lambda tensor: tf.gather(tensor, rows), begun)
-    found = decoder.step(tf.gather(inputs[:, 0], rows), *gathered)
-    for beams, row in zip(tf.nest.flatten(found), [output, *states, weights], strict=True):
+    actual = decoder.step(tf.gather(inputs[:, 0], rows), *gathered)
+    for beams, row in zip(tf.nest.flatten(actual), [output, *states, weights], strict=True):
         np.testing.assert_allclose(beams, tf.gather(row, rows), atol=1e-6)
 
 
@@ -172,8 +172,8 @@ def test_in_a_graph_of_unknown_sizes_results_and_gradients_are_the_same(kind):
 
     specs = [tf.TensorSpec([None] * (len(x.shape) - 1) + [x.shape[-1]]) for x in given]
     graph = tf.function(compute, input_signature=specs)
-    for found, wanted in zip(tf.nest.flatten(graph(*given)), tf.nest.flatten(compute(*given)), strict=True):
-        np.testing.assert_allclose(found, wanted, atol=1e-4)
+    for actual, wanted in zip(tf.nest.flatten(graph(*given)), tf.nest.flatten(compute(*given)), strict=True):
+        np.testing.assert_allclose(actual, wanted, atol=1e-4)
     assert graph(given[0][:, :1], *given[1:])[0].shape == (BATCH, 1, UNITS)
 
 
@@ -225,5 +225,5 @@ def test_a_saved_decoder_opens_as_it_was(kind, tmp_path):
     model = keras.Model(inputs, [outputs, *states, weights])
     model.save(tmp_path / "model.keras")
     opened = keras.saving.load_model(tmp_path / "model.keras")
-    for found, wanted in zip(opened(arguments()), model(arguments()), strict=True):
-        np.testing.assert_array_equal(found, wanted)
+    for actual, wanted in zip(opened(arguments()), model(arguments()), strict=True):
+        np.testing.assert_array_equal(actual, wanted)

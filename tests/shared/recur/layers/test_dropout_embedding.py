@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recur.layers.dropout_embedding import DropoutEmbedding
+from recur.layers.regularization import DropoutEmbedding
 
 WORDS = 40
 

@@ -41,8 +41,8 @@ def test_padding_changes_nothing(form, cell, layers, data):
     for row, length in enumerate(lengths):
         alone, ends = encoder(inputs[row : row + 1, :length])
         np.testing.assert_allclose(outputs[row, :length], alone[0], atol=1e-5)
-        for found, wanted in zip(states, ends, strict=True):
-            np.testing.assert_allclose(found[row], wanted[0], atol=1e-5)
+        for actual, wanted in zip(states, ends, strict=True):
+            np.testing.assert_allclose(actual[row], wanted[0], atol=1e-5)
 
 
 def test_the_states_of_both_directions_are_side_by_side_or_summed():
@@ -83,8 +83,8 @@ def test_a_saved_encoder_opens_as_it_was_and_masks_are_handed_on(form, tmp_path)
     model.save(tmp_path / "model.keras")
     opened = keras.saving.load_model(tmp_path / "model.keras")
     padded, bare = np.array([[3, 5, 1, 0, 0]]), np.array([[3, 5, 1]])
-    for found, wanted, alone in zip(opened(padded), model(padded), model(bare), strict=True):
-        np.testing.assert_array_equal(found, wanted)
+    for actual, wanted, alone in zip(opened(padded), model(padded), model(bare), strict=True):
+        np.testing.assert_array_equal(actual, wanted)
         np.testing.assert_allclose(wanted[:, :3] if len(wanted.shape) == 3 else wanted, alone, atol=1e-6)
 
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from recur.layers.networks import encoder_decoder
+from recur.layers.builders import encoder_decoder
 from tfserving_dev.session import NativeSavedModel
 
 pytestmark = pytest.mark.slow
@@ -130,9 +130,9 @@ def test_a_saved_network_opens_as_it_was(name, tmp_path):
     model.save(tmp_path / "model.keras")
     opened = keras.saving.load_model(tmp_path / "model.keras")
     sources, inputs, _ = reversals(3)
-    for found, wanted in zip(opened([sources, inputs]), model([sources, inputs]), strict=True):
-        np.testing.assert_array_equal(found, wanted)
-    np.testing.assert_array_equal(*(first_output(each, sources) for each in (opened, model)))
+    for actual, wanted in zip(opened([sources, inputs]), model([sources, inputs]), strict=True):
+        np.testing.assert_array_equal(actual, wanted)
+    np.testing.assert_array_equal(*(first_output(network, sources) for network in (opened, model)))
 
 
 def test_the_decoder_begins_in_the_encoders_last_state():
@@ -141,7 +141,7 @@ def test_the_decoder_begins_in_the_encoders_last_state():
     network(source, source)
     outputs, states = network.encoder(source)
     begun, memory = network.begin(source)
-    for found, wanted in zip(begun, network.decoder.bridge(states[0]), strict=True):
-        np.testing.assert_array_equal(found, wanted)
+    for actual, wanted in zip(begun, network.decoder.bridge(states[0]), strict=True):
+        np.testing.assert_array_equal(actual, wanted)
     np.testing.assert_array_equal(memory.values, outputs)
     assert memory.mask.numpy().all()

@@ -7,7 +7,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recur.layers.layer_norm_lstm import EPSILON, LayerNormLSTM
+from recur.layers.regularization import EPSILON, LayerNormLSTM
 from recur.layers.stack import RecurrentStack
 
 pytestmark = pytest.mark.slow
@@ -179,8 +179,8 @@ def test_a_stack_holds_it():
     for t in range(x.shape[1]):
         output, states = stack.step(x[:, t], states)
         np.testing.assert_allclose(output, whole[:, t], atol=1e-6)
-    for found, wanted in zip(states, final, strict=True):
-        np.testing.assert_allclose(found, wanted, atol=1e-6)
+    for actual, wanted in zip(states, final, strict=True):
+        np.testing.assert_allclose(actual, wanted, atol=1e-6)
 
 
 def test_fit_learns_in_mixed_precision_and_exports(tmp_path):

@@ -4,17 +4,18 @@ import keras
 import numpy as np
 import pytest
 
-from recur.layers.builders import attention_decoder, recurrent_layer
-from recur.layers.encoder import RecurrentEncoder
-from recur.layers.networks import (
+from recur.layers.builders import (
     NETWORKS,
+    attention_decoder,
     encoder_decoder,
     many_to_many,
     many_to_one,
     one_to_many,
     one_to_one,
+    recurrent_layer,
     recurrent_network,
 )
+from recur.layers.networks import RecurrentEncoder
 from recur.layers.pooling import POOLINGS
 from recur.layers.stack import RecurrentStack
 
@@ -47,8 +48,8 @@ def test_one_to_many_is_conditioned_by_the_vector_and_steps_as_it_reads():
     for t in range(inputs.shape[1]):
         output, states = network.step(inputs[:, t], states)
         np.testing.assert_allclose(output, outputs[:, t], atol=1e-5)
-    for found, wanted in zip(states, after, strict=True):
-        np.testing.assert_allclose(found, wanted, atol=1e-5)
+    for actual, wanted in zip(states, after, strict=True):
+        np.testing.assert_allclose(actual, wanted, atol=1e-5)
 
 
 @pytest.mark.parametrize("bidirectional", [False, True])

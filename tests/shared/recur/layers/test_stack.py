@@ -32,8 +32,8 @@ def test_reading_in_two_parts_with_the_state_carried_equals_reading_at_once(cell
     first, states = stack(inputs[:, : time // 2])
     second, after = stack(inputs[:, time // 2 :], initial_state=states)
     np.testing.assert_allclose(np.concatenate([first, second], axis=1), whole, atol=1e-5)
-    for found, wanted in zip(after, final, strict=True):
-        np.testing.assert_allclose(found, wanted, atol=1e-5)
+    for actual, wanted in zip(after, final, strict=True):
+        np.testing.assert_allclose(actual, wanted, atol=1e-5)
 
 
 @settings(max_examples=5, deadline=None)
@@ -45,8 +45,8 @@ def test_step_by_step_equals_the_sequence(cell, layers, batch, time):
     for t in range(time):
         output, states = stack.step(inputs[:, t], states)
         np.testing.assert_allclose(output, whole[:, t], atol=1e-5)
-    for found, wanted in zip(states, final, strict=True):
-        np.testing.assert_allclose(found, wanted, atol=1e-5)
+    for actual, wanted in zip(states, final, strict=True):
+        np.testing.assert_allclose(actual, wanted, atol=1e-5)
 
 
 @settings(max_examples=5, deadline=None)
@@ -59,8 +59,8 @@ def test_masked_steps_change_nothing_and_the_state_is_that_of_the_last_valid_ste
     _, states = stack(garbage, mask=keras.ops.convert_to_tensor(mask))
     for row, length in enumerate(lengths):
         _, alone = stack(inputs[row : row + 1, :length])
-        for found, wanted in zip(states, alone, strict=True):
-            np.testing.assert_allclose(found[row], wanted[0], atol=1e-5)
+        for actual, wanted in zip(states, alone, strict=True):
+            np.testing.assert_allclose(actual[row], wanted[0], atol=1e-5)
 
 
 def test_dropout_is_between_layers_and_in_training_only():
@@ -79,8 +79,8 @@ def test_a_saved_stack_opens_as_it_was(cell, tmp_path):
     model.save(tmp_path / "model.keras")
     x = np.random.default_rng(1).normal(size=(2, 5, 3)).astype(np.float32)
     opened = keras.saving.load_model(tmp_path / "model.keras")
-    for found, wanted in zip(opened(x), model(x), strict=True):
-        np.testing.assert_array_equal(found, wanted)
+    for actual, wanted in zip(opened(x), model(x), strict=True):
+        np.testing.assert_array_equal(actual, wanted)
 
 
 def test_bidirectional_output_is_twice_as_wide():

@@ -7,9 +7,9 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recur.layers import weight_drop
+from recur.layers import regularization
+from recur.layers.regularization import WeightDropLSTM
 from recur.layers.stack import RecurrentStack
-from recur.layers.weight_drop import WeightDropLSTM
 
 pytestmark = pytest.mark.slow
 
@@ -23,7 +23,7 @@ def make(kind, rate=None, **options):
     if rate is None:
         layer = getattr(keras.layers, kind)(UNITS, **options)
     else:
-        layer = getattr(weight_drop, f"WeightDrop{kind}")(UNITS, weight_drop=rate, **options)
+        layer = getattr(regularization, f"WeightDrop{kind}")(UNITS, weight_drop=rate, **options)
     layer.build((None, None, FEATURES))
     generator = np.random.default_rng(0)
     layer.set_weights([generator.normal(0, 0.4, weight.shape) for weight in layer.get_weights()])
@@ -44,17 +44,17 @@ def test_it_is_the_layer_with_one_dropped_kernel_at_all_steps(kind, rate, seed, 
     dropped = np.asarray(keras.random.dropout(kernel, rate, seed=keras.random.SeedGenerator(seed)))
     plain.cell.recurrent_kernel.assign(dropped)
 
-    found, wanted = [], []
-    for each, results in ((layer, found), (plain, wanted)):
+    results_of_layer, results_of_plain = [], []
+    for recurrent, results in ((layer, results_of_layer), (plain, results_of_plain)):
         with tf.GradientTape() as tape:
-            outputs = each(inputs(), mask=tf.sequence_mask([3, 6], 6), training=True)
+            outputs = recurrent(inputs(), mask=tf.sequence_mask([3, 6], 6), training=True)
             loss = tf.reduce_sum(tf.sin(outputs))
-        gradients = tape.gradient(loss, [weight.value for weight in each.trainable_variables])
+        gradients = tape.gradient(loss, [weight.value for weight in recurrent.trainable_variables])
         results += [outputs, *gradients]
 
     kept = dropped != 0
     names = [None, *(weight.name for weight in layer.trainable_variables)]
-    for name, ours, theirs in zip(names, found, wanted, strict=True):
+    for name, ours, theirs in zip(names, results_of_layer, results_of_plain, strict=True):
         through = kept / (1 - rate) if name == "recurrent_kernel" else 1
         np.testing.assert_allclose(ours, theirs * through, rtol=1e-4, atol=1e-4)
     np.testing.assert_array_equal(layer.cell.recurrent_kernel, kernel)

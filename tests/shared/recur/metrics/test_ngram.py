@@ -1,4 +1,3 @@
-import doctest
 import math
 import os
 from collections import Counter
@@ -10,7 +9,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recur.metrics import ngram
 from recur.metrics.ngram import FALLBACK_DISCOUNTS, InterpolatedNgram, modified_discounts, ngram_keys
 
 TINYSHAKESPEARE_ORDER_5 = 1.5612  # nats a character, measured with this model
@@ -223,12 +221,6 @@ def test_bad_arguments_and_missing_fit():
         InterpolatedNgram(8, vocabulary_size=256)
     with pytest.raises(RuntimeError, match="call fit"):
         InterpolatedNgram(0, vocabulary_size=4).log_probabilities(np.array([0]))
-
-
-def test_module_example():
-    result = doctest.testmod(ngram)
-    assert result.attempted > 0
-    assert result.failed == 0
 
 
 @pytest.mark.skipif("RECUR_DATA" not in os.environ, reason="RECUR_DATA, the folder of real data, is not set")

@@ -1,10 +1,7 @@
 """What signatures share is traced once for each choice, and an export answers as before."""
 
-import doctest
-
 import tensorflow as tf
 
-from recur.serving import signatures
 from recur.serving.signatures import shared_by_signatures
 from tfserving_dev.session import NativeSavedModel
 
@@ -38,7 +35,3 @@ def test_signatures_trace_it_once_and_an_export_answers_the_same(tmp_path):
     with NativeSavedModel(tmp_path / "1") as served:
         assert served.run({"x": [1.0, 3.0]})["y"].tolist() == [1, 9]
         assert served.run({"x": [2.0]}, "both")["z"].tolist() == [8]
-
-
-def test_the_examples_hold():
-    assert doctest.testmod(signatures).failed == 0

@@ -102,7 +102,7 @@ def test_an_export_reads_and_writes_as_here(tokenizer, tmp_path):
     tf.saved_model.save(module, str(tmp_path), signatures=module.there_and_back)
     assert not {name for name in operations(tmp_path) if "PyFunc" in name}
     with NativeSavedModel(tmp_path) as served:
-        found = served.run({"text": texts})
+        answer = served.run({"text": texts})
     expected = module.there_and_back(tf.constant(texts))
-    assert found["text"].tolist() == expected["text"].numpy().tolist() == [text.encode() for text in texts]
-    assert found["ids"].tolist() == expected["ids"].numpy().tolist()
+    assert answer["text"].tolist() == expected["text"].numpy().tolist() == [text.encode() for text in texts]
+    assert answer["ids"].tolist() == expected["ids"].numpy().tolist()

@@ -91,9 +91,9 @@ def test_words_and_marks(text, expected):
 @given(ANYTHING)
 def test_words_joined_are_the_text_without_its_spaces(text):
     kept = normal(text).replace(" ", "")
-    found = "".join(words(text))
-    assert [c for c in found if c.isalnum()] == [c for c in kept if c.isalnum()]
-    assert set(found) == set(kept)
+    split = "".join(words(text))
+    assert [c for c in split if c.isalnum()] == [c for c in kept if c.isalnum()]
+    assert set(split) == set(kept)
 
 
 @pytest.mark.parametrize(

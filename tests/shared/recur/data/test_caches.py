@@ -5,8 +5,8 @@ import os
 import numpy as np
 import pytest
 
-from recur.data import caching
-from recur.data.caching import cache_folder, cached_arrays
+from recur.data import caches
+from recur.data.caches import cache_folder, cached_arrays
 
 
 @pytest.fixture(autouse=True)
@@ -56,7 +56,7 @@ def test_what_was_written_first_is_forgotten_first(folder, monkeypatch):
     compute.read("first")
     size = (folder / "first.npz").stat().st_size
     os.utime(folder / "first.npz", (1, 1))
-    monkeypatch.setattr(caching, "LIMIT", 2 * size)
+    monkeypatch.setattr(caches, "ARRAYS_LIMIT", 2 * size)
     compute.read("second")
     compute.read("third")
     assert sorted(path.name for path in folder.iterdir()) == ["second.npz", "third.npz"]

@@ -6,9 +6,8 @@ import threading
 import numpy as np
 import pytest
 
-from recur.data import row_cache
-from recur.data.caching import cache_folder
-from recur.data.row_cache import cached_rows
+from recur.data import caches
+from recur.data.caches import cache_folder, cached_rows
 from recur.errors import InputError
 
 SHAPE = (100, 3, 5)
@@ -96,7 +95,7 @@ def test_what_was_used_longest_ago_is_forgotten_first(monkeypatch):
         os.utime(cache_folder() / f"{key}.npy", (number, number))
     read("first")  # used again
     os.utime(cache_folder() / "first.npy", (3, 3))
-    monkeypatch.setattr(row_cache, "LIMIT", 2 * (cache_folder() / "first.npy").stat().st_size)
+    monkeypatch.setattr(caches, "ROWS_LIMIT", 2 * (cache_folder() / "first.npy").stat().st_size)
     read("fourth")
     assert sorted(path.stem for path in cache_folder().iterdir()) == ["first", "fourth", "third"]
 

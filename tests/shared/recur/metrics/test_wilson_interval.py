@@ -1,14 +1,12 @@
 """The interval of a proportion: its closed form, its ends, what it refuses."""
 
-import doctest
 import math
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recur.metrics import intervals
-from recur.metrics.intervals import wilson_interval
+from recur.metrics.calibration import wilson_interval
 
 
 @given(st.integers(1, 100_000).flatmap(lambda total: st.tuples(st.integers(0, total), st.just(total))))
@@ -35,7 +33,3 @@ def test_more_answers_and_less_confidence_make_it_narrower():
 def test_impossible_counts_are_refused(counts):
     with pytest.raises(ValueError, match="count between 0"):
         wilson_interval(*counts)
-
-
-def test_the_examples_hold():
-    assert doctest.testmod(intervals).failed == 0

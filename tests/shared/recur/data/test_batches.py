@@ -1,13 +1,10 @@
 """Batches of similar length: everything once, little padding, the same for a seed."""
 
-import doctest
-
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recur.data import batching
-from recur.data.batching import batches_of_similar_length, batches_of_tokens
+from recur.data.batches import batches_of_similar_length, batches_of_tokens
 
 
 @settings(deadline=None)
@@ -33,10 +30,6 @@ def test_the_seed_decides():
     first, again, other = (batches_of_similar_length(range(1, 99), 4, seed) for seed in (1, 1, 2))
     assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
     assert not all(np.array_equal(a, b) for a, b in zip(first, other, strict=True))
-
-
-def test_the_example():
-    assert doctest.testmod(batching).failed == 0
 
 
 @settings(deadline=None)

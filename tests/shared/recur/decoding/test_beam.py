@@ -7,9 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from recur.decoding.beam import largest
-from recur.decoding.beam_search import beam_search
-from recur.decoding.repetition import completing_symbols
+from recur.decoding.beam import beam_search, completing_symbols, largest
 
 pytestmark = pytest.mark.slow
 
@@ -65,13 +63,20 @@ def repeats(symbols: list, n: int) -> bool:
     return n > 0 and len(set(grams)) < len(grams)
 
 
-def children(model, found, limit, end, forbidden=(), no_repeat_ngram=0):
+def children(model, hypothesis, limit, end, forbidden=(), no_repeat_ngram=0):
     """All ways in which a hypothesis may go on."""
-    log_probabilities, hidden, weights = step_alone(model, found.symbols[-1] if found.symbols else 0, found.hidden)
-    for symbol in [end] if len(found.symbols) == limit else range(len(log_probabilities)):
-        symbols = [*found.symbols, symbol]
+    log_probabilities, hidden, weights = step_alone(
+        model, hypothesis.symbols[-1] if hypothesis.symbols else 0, hypothesis.hidden
+    )
+    for symbol in [end] if len(hypothesis.symbols) == limit else range(len(log_probabilities)):
+        symbols = [*hypothesis.symbols, symbol]
         if not (symbol in forbidden or repeats(symbols, no_repeat_ngram)):
-            yield Found(symbols, found.log_probability + log_probabilities[symbol], [*found.attention, weights], hidden)
+            yield Found(
+                symbols,
+                hypothesis.log_probability + log_probabilities[symbol],
+                [*hypothesis.attention, weights],
+                hidden,
+            )
 
 
 def plain_search(model, limit, mask, *, end, beam_width, n_best, forbidden=(), no_repeat_ngram=0, **penalties):
@@ -79,12 +84,12 @@ def plain_search(model, limit, mask, *, end, beam_width, n_best, forbidden=(), n
     living, finished = [Found([], 0.0, [], model.states)], []
     for _ in range(limit + 1):
         born = [new for old in living for new in children(model, old, limit, end, forbidden, no_repeat_ngram)]
-        born.sort(key=lambda found: -found.log_probability)
-        finished += [found for found in born[:beam_width] if found.symbols[-1] == end]
-        living = [found for found in born if found.symbols[-1] != end][:beam_width]
+        born.sort(key=lambda hypothesis: -hypothesis.log_probability)
+        finished += [hypothesis for hypothesis in born[:beam_width] if hypothesis.symbols[-1] == end]
+        living = [hypothesis for hypothesis in born if hypothesis.symbols[-1] != end][:beam_width]
         if beam_width == 1 and finished:
             break
-    return sorted(finished, key=lambda found: -found.score(mask, **penalties))[:n_best]
+    return sorted(finished, key=lambda hypothesis: -hypothesis.score(mask, **penalties))[:n_best]
 
 
 def all_sequences(model, limit, mask, *, end, n_best, beam_width, **penalties):
@@ -92,9 +97,9 @@ def all_sequences(model, limit, mask, *, end, n_best, beam_width, **penalties):
     finished, growing = [], [Found([], 0.0, [], model.states)]
     for _ in range(limit + 1):
         growing = list(itertools.chain(*(children(model, old, limit, end) for old in growing)))
-        finished += [found for found in growing if found.symbols[-1] == end]
-        growing = [found for found in growing if found.symbols[-1] != end]
-    return sorted(finished, key=lambda found: -found.score(mask, **penalties))[:n_best]
+        finished += [hypothesis for hypothesis in growing if hypothesis.symbols[-1] == end]
+        growing = [hypothesis for hypothesis in growing if hypothesis.symbols[-1] != end]
+    return sorted(finished, key=lambda hypothesis: -hypothesis.score(mask, **penalties))[:n_best]
 
 
 def searcher(**options):
@@ -107,8 +112,8 @@ def searcher(**options):
     )
     def search(batch, limits, mask):
         first = tf.zeros_like(limits)
-        found = beam_search(step, [batch.states], first, limits, constants=batch, memory_mask=mask, **options)
-        return found._asdict()
+        hypotheses = beam_search(step, [batch.states], first, limits, constants=batch, memory_mask=mask, **options)
+        return hypotheses._asdict()
 
     return search
 
@@ -123,23 +128,23 @@ def row_of(batch: Models, row: int) -> Models:
 
 def assert_found(search, expected, batch, limits, mask, options):
     """Asserts that a search finds in every row what a slower one does."""
-    found = {name: value.numpy() for name, value in search(tensors(batch), limits, mask).items()}
+    hypotheses = {name: value.numpy() for name, value in search(tensors(batch), limits, mask).items()}
     penalties = {name: options[name] for name in ("length_penalty", "coverage_penalty") if name in options}
-    assert found["symbols"].shape[2] == max(limits)
+    assert hypotheses["symbols"].shape[2] == max(limits)
     for row, (limit, rowmask) in enumerate(zip(limits, mask, strict=True)):
         wanted = expected(Models(*(part[row] for part in batch)), limit, rowmask, **options)
-        assert np.isfinite(found["scores"][row]).sum() == len(wanted)
+        assert np.isfinite(hypotheses["scores"][row]).sum() == len(wanted)
         for rank, one in enumerate(wanted):
             length = len(one.symbols) - 1
-            symbols = found["symbols"][row, rank]
-            assert found["lengths"][row, rank] == length
+            symbols = hypotheses["symbols"][row, rank]
+            assert hypotheses["lengths"][row, rank] == length
             assert symbols.tolist() == one.symbols[:-1] + [0] * (len(symbols) - length)
-            assert found["log_probabilities"][row, rank] == pytest.approx(one.log_probability, abs=1e-3)
-            assert found["scores"][row, rank] == pytest.approx(one.score(rowmask, **penalties), abs=1e-3)
-            attention = found["attention"][row, rank]
+            assert hypotheses["log_probabilities"][row, rank] == pytest.approx(one.log_probability, abs=1e-3)
+            assert hypotheses["scores"][row, rank] == pytest.approx(one.score(rowmask, **penalties), abs=1e-3)
+            attention = hypotheses["attention"][row, rank]
             np.testing.assert_allclose(attention[:length], np.reshape(one.attention[:-1], (length, TIME)), atol=1e-4)
             assert not attention[length:].any()
-        assert not found["symbols"][row, len(wanted) :].any()
+        assert not hypotheses["symbols"][row, len(wanted) :].any()
 
 
 @pytest.mark.parametrize(
@@ -197,9 +202,9 @@ def test_a_row_is_searched_alike_alone_and_in_a_batch(three_best):
 
 
 def test_the_best_are_distinct_and_sorted(three_best):
-    found = three_best(tensors(models(30, 6, seed=2)), np.full(30, 8, "int32"), np.ones((30, TIME), bool))
-    assert (np.diff(found["scores"]) <= 0).all()
-    for symbols, lengths in zip(found["symbols"].numpy(), found["lengths"].numpy(), strict=True):
+    hypotheses = three_best(tensors(models(30, 6, seed=2)), np.full(30, 8, "int32"), np.ones((30, TIME), bool))
+    assert (np.diff(hypotheses["scores"]) <= 0).all()
+    for symbols, lengths in zip(hypotheses["symbols"].numpy(), hypotheses["lengths"].numpy(), strict=True):
         assert len({tuple(s[:length]) for s, length in zip(symbols, lengths, strict=True)}) == 3
 
 
@@ -207,16 +212,16 @@ def test_rows_that_are_not_numbers_find_nothing_and_disturb_nobody(three_best):
     batch, limits, mask = models(3, 6), np.full(3, 5, "int32"), np.ones((3, TIME), bool)
     healthy = three_best(tensors(batch), limits, mask)
     batch.states[1] = np.nan
-    found = three_best(tensors(batch), limits, mask)
-    assert (found["scores"][1].numpy() == NEVER).all()
-    assert not found["symbols"][1].numpy().any()
+    hypotheses = three_best(tensors(batch), limits, mask)
+    assert (hypotheses["scores"][1].numpy() == NEVER).all()
+    assert not hypotheses["symbols"][1].numpy().any()
     for row in (0, 2):
-        np.testing.assert_array_equal(found["symbols"][row], healthy["symbols"][row])
+        np.testing.assert_array_equal(hypotheses["symbols"][row], healthy["symbols"][row])
 
 
 def test_a_batch_may_be_empty(three_best):
-    found = three_best(tensors(models(0, 6)), np.zeros(0, "int32"), np.ones((0, TIME), bool))
-    assert {name: value.shape.as_list() for name, value in found.items()} == {
+    hypotheses = three_best(tensors(models(0, 6)), np.zeros(0, "int32"), np.ones((0, TIME), bool))
+    assert {name: value.shape.as_list() for name, value in hypotheses.items()} == {
         "symbols": [0, 3, 0],
         "lengths": [0, 3],
         "log_probabilities": [0, 3],
@@ -245,14 +250,14 @@ def from_table(probabilities, **options):
         calls.append(1)
         return tf.gather(logits, symbols), states, None
 
-    found = beam_search(table_step, (), tf.constant([0]), **{"beam_width": 1, "end": 2, **options})
-    return found, len(calls)
+    hypotheses = beam_search(table_step, (), tf.constant([0]), **{"beam_width": 1, "end": 2, **options})
+    return hypotheses, len(calls)
 
 
 def test_a_width_of_one_takes_the_likeliest_symbol_until_the_first_end():
     batch = models(40, 5, seed=3)
     search = searcher(end=2, beam_width=1, length_penalty=1.0)
-    found = search(tensors(batch), np.full(40, 6, "int32"), np.ones((40, TIME), bool))
+    hypotheses = search(tensors(batch), np.full(40, 6, "int32"), np.ones((40, TIME), bool))
     for row in range(40):
         model, hidden, symbol, symbols = Models(*(part[row] for part in batch)), batch.states[row], 0, []
         while len(symbols) < 6:
@@ -261,30 +266,30 @@ def test_a_width_of_one_takes_the_likeliest_symbol_until_the_first_end():
             if symbol == 2:
                 break
             symbols.append(symbol)
-        assert found["symbols"][row, 0].numpy()[: found["lengths"][row, 0]].tolist() == symbols
+        assert hypotheses["symbols"][row, 0].numpy()[: hypotheses["lengths"][row, 0]].tolist() == symbols
 
 
 def test_a_search_stops_as_soon_as_nothing_can_win():
     likely_end = [[0.0, 1.0, 0.0], [0.05, 0.05, 0.9], [0.0, 0.0, 1.0]]
-    found, calls = from_table(likely_end, limits=tf.constant([40]), beam_width=2, length_penalty=0.0)
-    assert found.symbols[0, 0, :2].numpy().tolist() == [1, 0]
+    hypotheses, calls = from_table(likely_end, limits=tf.constant([40]), beam_width=2, length_penalty=0.0)
+    assert hypotheses.symbols[0, 0, :2].numpy().tolist() == [1, 0]
     assert calls == 2
 
 
 def test_a_search_goes_on_while_something_longer_may_win():
     early_end = [[0.0, 0.4, 0.6], [0.0, 0.98, 0.02], [0.0, 0.0, 1.0]]
-    found, calls = from_table(early_end, limits=tf.constant([40]), beam_width=2)
-    assert (int(found.lengths[0, 0]), calls) == (40, 41)  # by the mean of its log-probabilities
-    found, calls = from_table(early_end, limits=tf.constant([40]), beam_width=1)
-    assert (int(found.lengths[0, 0]), calls) == (0, 1)
+    hypotheses, calls = from_table(early_end, limits=tf.constant([40]), beam_width=2)
+    assert (int(hypotheses.lengths[0, 0]), calls) == (40, 41)  # by the mean of its log-probabilities
+    hypotheses, calls = from_table(early_end, limits=tf.constant([40]), beam_width=1)
+    assert (int(hypotheses.lengths[0, 0]), calls) == (0, 1)
 
 
 def test_ties_go_to_the_lower_symbol():
-    found, _ = from_table(np.full((5, 5), 0.2), limits=tf.constant([3]), beam_width=3, n_best=3, end=4)
-    assert found.attention is None
-    assert found.symbols.numpy().tolist() == [[[0, 0, 0], [0, 0, 1], [0, 0, 2]]]
-    found, _ = from_table(np.full((5, 5), 0.2), limits=tf.constant([3]), end=0)
-    assert found.lengths.numpy().tolist() == [[0]]
+    hypotheses, _ = from_table(np.full((5, 5), 0.2), limits=tf.constant([3]), beam_width=3, n_best=3, end=4)
+    assert hypotheses.attention is None
+    assert hypotheses.symbols.numpy().tolist() == [[[0, 0, 0], [0, 0, 1], [0, 0, 2]]]
+    hypotheses, _ = from_table(np.full((5, 5), 0.2), limits=tf.constant([3]), end=0)
+    assert hypotheses.lengths.numpy().tolist() == [[0]]
 
 
 @pytest.mark.parametrize(

@@ -1,29 +1,73 @@
-"""Arrays too large for memory, computed row by row, kept beside those of `caching` and read where they lie.
+"""Arrays that took long to compute, kept in `~/.cache/recur` (or below `XDG_CACHE_HOME`), which may be emptied.
 
-One file holds everything: a NumPy array of records, each a row and its checksum. It has its full length from the start;
-a row that is not there yet, or is damaged, is one whose checksum is wrong. So after a kill computing goes on at the row
-where it was, whatever had reached the disk by then, and damage costs the damaged rows alone.
+Small ones are kept as they are (`cached_arrays`). Those too large for memory are computed row by row and read where
+they lie (`cached_rows`): one file holds everything, a NumPy array of records, each a row and its checksum. It has its
+full length from the start; a row that is not there yet, or is damaged, is one whose checksum is wrong. So after a kill
+computing goes on at the row where it was, whatever had reached the disk by then, and damage costs the damaged rows
+alone.
 """
 
 import contextlib
 import fcntl
 import os
+import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import DTypeLike
 
-from recur.data.caching import cache_folder, forget_oldest
 from recur.errors import InputError
 from recur.files import atomically
 
-LIMIT = 20_000_000_000
+ARRAYS_LIMIT = 2_000_000_000
+"""Bytes that all cached arrays have at most; those written first are forgotten first."""
+ROWS_LIMIT = 20_000_000_000
 """Bytes that all files of rows have at most, the one in use aside; those used longest ago are forgotten first."""
 
 Compute = Callable[[np.ndarray], Iterator[np.ndarray]]
+
+
+def cache_folder() -> Path:
+    """Where cached arrays are; it may not exist."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "recur"
+
+
+def cached_arrays(key: str, compute: Callable[[], Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """What `compute` returned the first time, or returns now.
+
+    A cache that is damaged or was cut short is computed again, and one that cannot be written is done without.
+
+    Args:
+        key: Says all that the arrays depend on: a name and fingerprints, fit for the name of a file.
+        compute: Its arrays hold no objects.
+    """
+    path = cache_folder() / f"{key}.npz"
+    try:
+        # A file of our own, since NumPy leaves the one that it opens open when the archive is damaged.
+        with path.open("rb") as file, np.load(file) as stored:
+            return dict(stored.items())  # every member's checksum is verified
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, KeyError):
+        pass
+    arrays = dict(compute())
+    with contextlib.suppress(OSError):  # no home, no space, no permission
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with atomically(path) as temporary, temporary.open("wb") as file:
+            np.savez(file, **arrays)
+        forget_oldest(path.parent.glob("*.npz"), ARRAYS_LIMIT)
+    return arrays
+
+
+def forget_oldest(paths: Iterable[Path], limit: int) -> None:
+    """Removes the files that were written first, until the rest has at most so many bytes."""
+    files = sorted(((path.stat(), path) for path in paths), key=lambda item: -item[0].st_mtime_ns)
+    total = 0
+    for status, path in files:
+        total += status.st_size
+        if total > limit:
+            path.unlink(missing_ok=True)
 
 
 def cached_rows(key: str, shape: tuple[int, ...], dtype: DTypeLike, compute: Compute) -> np.ndarray:
@@ -62,7 +106,7 @@ def cached_rows(key: str, shape: tuple[int, ...], dtype: DTypeLike, compute: Com
         _fill(file, path, records, missing, compute)
     with _explained(path):
         os.utime(path)
-        forget_oldest((other for other in path.parent.glob("*.npy") if other != path), LIMIT)
+        forget_oldest((other for other in path.parent.glob("*.npy") if other != path), ROWS_LIMIT)
     return records["row"]
 
 
