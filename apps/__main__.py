@@ -160,7 +160,7 @@ def _dispatch(words: list[str]) -> None:
     elif isinstance(command, Inspect):
         import_late("recur.serving.inspection").inspect_model(command.saved_model, as_json=command.json)
     elif isinstance(command, Edge):
-        write_edge = import_late("recur.serving.edge").write_edge
+        write_edge = import_late("recur.cli.edge").write_edge
         write_edge(command.saved_model, command.to, command.form, command.signature, command.rows, command.json)
     elif isinstance(command, Diagnose):
         diagnosis = import_late("recur.cli.diagnose")

@@ -29,8 +29,8 @@ from apps.stock_forecasting.backtest import Outcomes, at_reported, losses, outco
 from apps.stock_forecasting.batches import all_series, windows_of
 from apps.stock_forecasting.config import StockConfig
 from apps.stock_forecasting.data import Corpus, Origins
+from recur.cli.edge import converted, interpreter_of
 from recur.errors import InputError
-from recur.serving.edge import converted, interpreter_of
 from recur.serving.export import export_run
 from recur.training import loading
 from recur.training.runs import open_run

@@ -14,7 +14,6 @@ from apps.image_captioning.batches import datasets, encoded
 from apps.image_captioning.config import CaptioningConfig
 from apps.image_captioning.data import Album, read_album, without_bad_images
 from apps.image_captioning.encoders import encoder
-from apps.image_captioning.evaluate import evaluate
 from apps.image_captioning.model import CaptioningModel
 from apps.image_captioning.serving import Captioner
 from apps.image_captioning.stages import FIRST_STAGE, self_critical_stage
@@ -32,7 +31,6 @@ class ImageCaptioning(Task[CaptioningConfig, Album, CaptionVocabulary]):
 
     assets = CaptionVocabulary
     datasets = staticmethod(datasets)
-    evaluate = staticmethod(evaluate)
     serving_module = Captioner
     monitor = "val_nats"
 

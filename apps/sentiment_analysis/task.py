@@ -11,7 +11,7 @@ from apps.sentiment_analysis.assets import ReviewSubwords, SentimentAssets
 from apps.sentiment_analysis.batches import datasets
 from apps.sentiment_analysis.config import AnswerOptions, SentimentConfig
 from apps.sentiment_analysis.data import Corpus, read_corpus
-from apps.sentiment_analysis.evaluate import evaluate, logits
+from apps.sentiment_analysis.evaluate import logits
 from apps.sentiment_analysis.explanation import with_page
 from apps.sentiment_analysis.model import SentimentClassifier, error
 from apps.sentiment_analysis.requests import show
@@ -29,7 +29,6 @@ class SentimentAnalysis(Task[SentimentConfig, Corpus, SentimentAssets]):
 
     assets = SentimentAssets
     datasets = staticmethod(datasets)
-    evaluate = staticmethod(evaluate)
     serving_module = SentimentAnalyser
     monitor = "val_error"  # probabilities are scaled afterwards: the loss would choose the least confident weights
 

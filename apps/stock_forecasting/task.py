@@ -12,7 +12,6 @@ from apps.stock_forecasting.batches import steps_per_pass, stock_datasets
 from apps.stock_forecasting.config import LEVELS, StockConfig
 from apps.stock_forecasting.conformal import fit_conformal
 from apps.stock_forecasting.data import Corpus, read_corpus
-from apps.stock_forecasting.evaluate import evaluate
 from apps.stock_forecasting.filtered_simulation import fewest_rows
 from apps.stock_forecasting.model import PinballLoss, QuantileForecaster, pinball
 from apps.stock_forecasting.serving import StockForecaster
@@ -26,7 +25,6 @@ class StockForecasting(Task[StockConfig, Corpus, StockAssets]):
     """Prices in, quantile forecasts out."""
 
     assets = StockAssets
-    evaluate = staticmethod(evaluate)
     serving_module = StockForecaster
     monitor = "val_pinball"
 

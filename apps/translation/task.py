@@ -6,7 +6,6 @@ from typing import Any
 from apps.translation.batches import datasets, encoded, short_enough
 from apps.translation.config import TranslationConfig
 from apps.translation.data import Corpus, read_corpus
-from apps.translation.evaluate import evaluate
 from apps.translation.model import TranslationModel
 from apps.translation.serving import Translator
 from recur.errors import InputError
@@ -22,7 +21,6 @@ class Translation(Task[TranslationConfig, Corpus, SubwordTokenizer]):
 
     assets = SubwordTokenizer
     datasets = staticmethod(datasets)
-    evaluate = staticmethod(evaluate)
     serving_module = Translator
     monitor = "val_error"  # of tokens; the likelihood falls long before the translations get worse
 

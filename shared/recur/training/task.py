@@ -109,6 +109,8 @@ class Task(abc.ABC, Generic[ConfigT, CorpusT, AssetsT]):
 
     assets: type[AssetsT]
     """What is fitted beside the model."""
+    datasets: Callable[[CorpusT, AssetsT, ConfigT], Datasets]
+    """Of a corpus, what was fitted on it, and a configuration: the batches to train on."""
     serving_module: "Callable[[Trained[ConfigT, AssetsT]], ServingModule]"
     """The class of the module that answers raw requests, or what else makes one of a trained model."""
     monitor: ClassVar[str] = "val_loss"
@@ -125,10 +127,6 @@ class Task(abc.ABC, Generic[ConfigT, CorpusT, AssetsT]):
     @abc.abstractmethod
     def fit_assets(self, corpus: CorpusT, config: ConfigT) -> AssetsT:
         """Fits vocabulary, tokenizer or scaler, on the training part alone."""
-
-    @abc.abstractmethod
-    def datasets(self, corpus: CorpusT, assets: AssetsT, config: ConfigT) -> Datasets:
-        """The batches to train on."""
 
     @abc.abstractmethod
     def build(self, config: ConfigT, assets: AssetsT) -> "keras.Model":
