@@ -6,7 +6,6 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from sklearn.model_selection import train_test_split
 
 from apps.sentiment_analysis.readers import Rows, read_reviews
 from recur.data import sources
@@ -158,6 +157,8 @@ def _split(source: str, rows: Rows, fraction: float, seed: int) -> tuple[Rows, R
             f"{source} has too few reviews of the class {_named({rare})}: {counts.min():,} to divide, and holding out "
             f"{fraction:.0%} of each class needs {needed:,}; give more, or leave that class out"
         )
+    from sklearn.model_selection import train_test_split  # an answer need not wait for it
+
     _, held = train_test_split(list(distinct), test_size=fraction, random_state=seed, stratify=list(distinct.values()))
     held_out = set(held)
     parts: tuple[Rows, Rows] = ([], [])

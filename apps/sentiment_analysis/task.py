@@ -11,7 +11,6 @@ from apps.sentiment_analysis.assets import ReviewSubwords, SentimentAssets
 from apps.sentiment_analysis.batches import datasets
 from apps.sentiment_analysis.config import AnswerOptions, SentimentConfig
 from apps.sentiment_analysis.data import Corpus, read_corpus
-from apps.sentiment_analysis.evaluate import logits
 from apps.sentiment_analysis.explanation import with_page
 from apps.sentiment_analysis.model import SentimentClassifier, error
 from apps.sentiment_analysis.requests import show

@@ -6,7 +6,6 @@ from typing import Self
 
 import numpy as np
 import tensorflow as tf
-from sklearn.preprocessing import StandardScaler
 
 from apps.stock_forecasting.batches import all_series, seen_rows, windows_of
 from apps.stock_forecasting.config import LEVELS, StockConfig
@@ -56,6 +55,8 @@ class StockAssets:
     @classmethod
     def fit(cls, corpus: Corpus, config: StockConfig) -> Self:
         """The tickers, and mean and variance of the features at train's origins."""
+        from sklearn.preprocessing import StandardScaler  # an answer need not wait for it
+
         scaler = StandardScaler()
         call = tf.function(lambda columns: features_of(columns, config.features)[:, -1], reduce_retracing=True)
         for series, rows in zip(all_series(corpus, config), corpus.train, strict=True):
