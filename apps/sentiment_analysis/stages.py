@@ -19,7 +19,6 @@ import numpy as np
 import tensorflow as tf
 
 from apps.sentiment_analysis.assets import SentimentAssets, encode_all
-from apps.sentiment_analysis.baselines import fit_nbsvm, fit_tfidf
 from apps.sentiment_analysis.config import SentimentConfig
 from apps.sentiment_analysis.data import Corpus
 from apps.sentiment_analysis.model import ReviewLanguageModel, SentimentClassifier
@@ -35,7 +34,7 @@ logger = logging.getLogger(__name__)
 PRETRAINING = "pretraining"
 EPOCHS = 5
 VALIDATED = 60_000  # words of validation that each epoch's softmax over all words is computed for
-TEACHERS = (fit_tfidf, fit_nbsvm)
+TEACHERS = ("fit_tfidf", "fit_nbsvm")  # of `baselines`
 
 
 def pretraining(corpus: Corpus, assets: SentimentAssets, config: SentimentConfig) -> Stage:
@@ -148,8 +147,11 @@ def teacher_probabilities(corpus: Corpus) -> np.ndarray:
         return np.zeros((0, classes), np.float32)
 
     def compute() -> dict[str, np.ndarray]:
+        from apps.sentiment_analysis import baselines  # scikit-learn's, for which an answer need not wait
+
         logger.info(f"linear models learn from train and label {len(corpus.unlabelled):,} reviews without a class")
-        teachers = [fit(corpus.train.texts, corpus.train.labels, classes=classes) for fit in TEACHERS]
+        fits = [getattr(baselines, name) for name in TEACHERS]
+        teachers = [fit(corpus.train.texts, corpus.train.labels, classes=classes) for fit in fits]
         mean = np.mean([teacher.probabilities(corpus.unlabelled) for teacher in teachers], axis=0)
         return {"probabilities": mean.astype(np.float32)}
 

@@ -80,6 +80,8 @@ class SentimentAnalysis(Task[SentimentConfig, Corpus, SentimentAssets]):
 
     def finish(self, trained: Trained[SentimentConfig, SentimentAssets], corpus: Corpus) -> SentimentAssets:
         """The assets with the temperature, fitted on validation."""
+        from apps.sentiment_analysis.evaluate import logits  # its baselines load scikit-learn
+
         temperature = fit_temperature(logits(trained, corpus.validation.texts), corpus.validation.labels)
         return dataclasses.replace(trained.assets, temperature=temperature)
 
