@@ -121,8 +121,8 @@ def dates_ahead(index: pd.Index, horizon: int) -> pd.Index:
     """The rows to come: business days, or as far apart as rows usually were; numbers where rows are numbered.
 
     Example:
-        >>> dates_ahead(pd.bdate_range("2024-01-01", "2024-01-05"), 2)
-        DatetimeIndex(['2024-01-08', '2024-01-09'], dtype='datetime64[ns]', freq='B')
+        >>> [str(time.date()) for time in dates_ahead(pd.bdate_range("2024-01-01", "2024-01-05"), 2)]
+        ['2024-01-08', '2024-01-09']
     """
     if not isinstance(index, pd.DatetimeIndex):
         return pd.RangeIndex(index[-1] + 1, index[-1] + 1 + horizon)
