@@ -61,7 +61,7 @@ def read_corpus(source: str, config: StockConfig) -> Corpus:
     window, horizon = config.window, config.horizon
     panel = read_prices(source, config.date_column, config.value_column, config.adjusted, config.tickers)
     boundaries = _boundaries(source, panel, config)
-    notes = [_named(panel, prices, note) for prices in panel for note in prices.notes]
+    notes = [note if len(panel) == 1 else f"{prices.name}: {note}" for prices in panel for note in prices.notes]
     kept, divided = [], []
     for prices in panel:
         parts = divide(prices.table.index, window, horizon, *boundaries)
@@ -154,10 +154,6 @@ def _span(name: str, validation_from: Time, test_from: Time) -> str:
     return {"train": f"ends before {first}", "validation": f"goes from {first} to {last}", "test": f"begins at {last}"}[
         name
     ]
-
-
-def _named(panel: Sequence[Prices], prices: Prices, note: str) -> str:
-    return note if len(panel) == 1 else f"{prices.name}: {note}"
 
 
 def _calendars(panel: Sequence[Prices]) -> list[str]:
