@@ -95,8 +95,8 @@ def read_album(source: str, config: CaptioningConfig, seed: int = SPLIT_SEED) ->
         InputError: The source is missing or unreadable, or has too few images with captions.
     """
     everything = read_source(source, config, seed)
-    entries = [dataclasses.replace(entry, captions=_complete(entry.captions)) for entry in everything]
-    usable = [entry for entry in entries if entry.image and entry.captions]
+    entries = [dataclasses.replace(entry, captions=_with_words(entry.captions)) for entry in everything]
+    usable = [entry for entry in entries if entry.complete]
     if not usable:
         raise InputError(f"{source} has no image with a caption; give images with captions")
     dropped = _dropped(everything, entries)
@@ -188,25 +188,23 @@ def plain_caption(text: str) -> str:
     return " ".join(caption_words(text))
 
 
-def _complete(texts: Sequence[str]) -> list[str]:
+def _with_words(texts: Sequence[str]) -> list[str]:
     """Captions in one line, without those that have no word."""
     return [BREAKS.sub(" ", text).strip() for text in texts if caption_words(text)]
 
 
 def _dropped(everything: Sequence[Entry], entries: Sequence[Entry]) -> dict[str, int]:
-    """Why images and captions are left out, and how many, given entries as read and with complete captions alone."""
-    all_captions, complete = (sum(len(entry.captions) for entry in some) for some in (everything, entries))
+    """Why images and captions are left out, and how many, given entries as read and with captions of words alone."""
+    as_read, with_words = (sum(len(entry.captions) for entry in some) for some in (everything, entries))
     counts = {
-        "captions without a word": all_captions - complete,
+        "captions without a word": as_read - with_words,
         "captions without an image": sum(len(entry.captions) for entry in entries if not entry.image),
         "images without a caption": sum(bool(entry.image and not entry.captions) for entry in entries),
     }
     if any(entry.part for entry in entries):
-        usable = [bool(entry.image and entry.captions) for entry in entries]
-        in_part = [bool(entry.part) for entry in entries]
-        counts["images in no part"] = sum(use and not part for use, part in zip(usable, in_part, strict=True))
+        counts["images in no part"] = sum(entry.complete and not entry.part for entry in entries)
         counts["images of a part, missing or without a caption"] = sum(
-            part and not use for use, part in zip(usable, in_part, strict=True)
+            bool(entry.part) and not entry.complete for entry in entries
         )
     return {reason: number for reason, number in counts.items() if number}
 

@@ -57,6 +57,11 @@ class Entry:
     part: str = ""
     group: str = ""
 
+    @property
+    def complete(self) -> bool:
+        """Whether it has an image and a caption."""
+        return self.image is not None and bool(self.captions)
+
 
 def read_source(source: str, config: CaptioningConfig, seed: int) -> list[Entry]:
     """Reads what `--data` names.

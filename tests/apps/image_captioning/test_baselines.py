@@ -47,9 +47,9 @@ def test_neighbours_say_what_is_there():
     new, _, expected = clusters(30, seed=2)
     retrieval = fit_retrieval(features, captions, validation, references)
     assert retrieval.neighbours in (5, 15)  # one may mislead, and of thirty many are of other kinds
-    found = retrieval.retrieve(new)
-    assert [text.removesuffix(" again") for text in found] == expected
-    assert retrieval.retrieve(1000 * new) == found
+    result = retrieval.retrieve(new)
+    assert [text.removesuffix(" again") for text in result] == expected
+    assert retrieval.retrieve(1000 * new) == result
     assert retrieval.retrieve(new[:0]) == []
 
 
@@ -70,8 +70,8 @@ def test_fewer_train_images_than_neighbours():
 
 def test_nearest_is_by_angle():
     train = np.eye(3, dtype=np.float32)
-    found = nearest(train, np.array([[0.1, 9.0, 0.2], [5.0, 0, 5.0]], np.float32), 2)
-    assert found.tolist() == [[1, 2], [0, 2]]
+    result = nearest(train, np.array([[0.1, 9.0, 0.2], [5.0, 0, 5.0]], np.float32), 2)
+    assert result.tolist() == [[1, 2], [0, 2]]
 
 
 def test_what_does_not_fit_is_refused():

@@ -333,7 +333,6 @@ class TestDivision:
         assert len(fingerprints) == 3
 
 
-@pytest.mark.slow
 class TestBadImages:
     @pytest.fixture(autouse=True)
     def cache(self, tmp_path, monkeypatch):

@@ -27,9 +27,9 @@ def test_pixels_are_preprocessed_as_keras_does(name, module):
     network = encoder(name).build()
     preprocess = importlib.import_module(f"keras.applications.{module}").preprocess_input
     expected = network.layers[-1](preprocess(pixels.astype(np.float32)), training=False)
-    found = network(pixels, training=False)
-    assert found.shape[1:3] == (7, 7)
-    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+    result = network(pixels, training=False)
+    assert result.shape[1:3] == (7, 7)
+    np.testing.assert_allclose(result, expected, rtol=1e-4, atol=1e-5)
 
 
 def test_all_are_networks_of_keras():
