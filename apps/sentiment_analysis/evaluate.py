@@ -1,6 +1,5 @@
 """How well reviews are classified, how far the probabilities can be trusted, and if a linear model does as well."""
 
-import dataclasses
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -43,15 +42,13 @@ def evaluate(trained: Trained[SentimentConfig, SentimentAssets], corpus: Corpus,
         fitted = fit(corpus.train.texts, corpus.train.labels, classes=len(labels))
         baselines[name] = calibrated(fitted, validation.texts, validation.labels).probabilities(test.texts)
     result = compare(labels, of_validation, validation.labels, of_test, test.texts, test.labels, baselines)
-    compared = {"this model": result.probabilities}
-    if result.best_baseline:
-        compared[result.best_baseline] = baselines[result.best_baseline]
+    scaled, strongest = with_temperature(of_test, result.details["temperature"]), result.details["mcnemar"]["baseline"]
+    compared = {"this model": scaled, strongest: baselines[strongest]}
     right = {name: probabilities.argmax(axis=1) == test.labels for name, probabilities in compared.items()}
-    unscaled = with_temperature(of_test, 1.0)
-    plots.reliability_plot(unscaled, result.probabilities, test.labels, run.plots / "reliability.png")
+    plots.reliability_plot(with_temperature(of_test, 1.0), scaled, test.labels, run.plots / "reliability.png")
     plots.confusion_plot(result.details["confusion"], labels, run.plots / "confusion.png")
     plots.accuracy_by_length_plot(plots.word_counts(test.texts), right, run.plots / "accuracy_by_length.png")
-    return Evaluation("test", len(test.texts), result.metrics, result.baselines, result.details)
+    return result
 
 
 def logits(trained: Trained[SentimentConfig, SentimentAssets], texts: Sequence[bytes]) -> np.ndarray:
@@ -68,22 +65,6 @@ def logits(trained: Trained[SentimentConfig, SentimentAssets], texts: Sequence[b
     return result
 
 
-@dataclasses.dataclass(frozen=True)
-class Comparison:
-    """The model beside its baselines, on the same reviews."""
-
-    metrics: dict[str, float]
-    """Of the model, its temperature fitted on validation."""
-    baselines: dict[str, dict[str, float]]
-    """The same of each baseline."""
-    details: dict[str, Any]
-    """All else: nothing but what JSON can say."""
-    probabilities: np.ndarray
-    """Of the model, after scaling: float64 [n, classes]."""
-    best_baseline: str | None
-    """The one with the highest accuracy."""
-
-
 def compare(
     corpus_labels: Sequence[str],
     validation_logits: np.ndarray,
@@ -92,7 +73,7 @@ def compare(
     test_texts: Sequence[bytes],
     test_labels: np.ndarray,
     baselines: Mapping[str, np.ndarray],
-) -> Comparison:
+) -> Evaluation:
     """Measures the model, after temperature scaling fitted on validation, beside its baselines.
 
     Temperature scaling moves no answer, so accuracy is what it was before. The probabilities of the baselines are taken
@@ -106,6 +87,9 @@ def compare(
         test_texts: Raw reviews, n of them.
         test_labels: int [n].
         baselines: By name, float [n, classes], probabilities on test.
+
+    Returns:
+        The metrics of each; among the details McNemar's test against the baseline with the highest accuracy.
 
     Raises:
         ValueError: As `measure`, or there is not one text a label or one name a class.
@@ -133,7 +117,7 @@ def compare(
     if best is not None:
         test = mcnemar(right, np.asarray(baselines[best]).argmax(axis=1) == test_labels)
         details["mcnemar"] = {"baseline": best, **test}
-    return Comparison(measure(probabilities, test_labels), measured, details, probabilities, best)
+    return Evaluation("test", len(test_texts), measure(probabilities, test_labels), measured, details)
 
 
 def mistakes(
