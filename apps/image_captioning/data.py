@@ -142,7 +142,7 @@ def without_bad_images(album: Album, skip_bad: bool) -> Album:
         faults = bad_images(part.images, part.images.fingerprint)
         bad += [f"{part.images.files[index].name} {fault}" for index, fault in faults.items()]
         if bad and not skip_bad:
-            raise InputError(f"{bad[0]}; to leave out all such images: --skip-bad")
+            raise InputError(f"{bad[0]}; to leave out all such images: `skip_bad`")
         if len(faults) == len(part):
             raise InputError(f"no image of the {name} part of {album.source} can be decoded; give others")
         kept = [index for index in range(len(part)) if index not in faults]

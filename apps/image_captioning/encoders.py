@@ -61,7 +61,7 @@ def encoder(name: str) -> Encoder:
         return Encoder(partial(keras_network, name, None), partial(downloaded_network, name))
     known = [*ENCODERS, *PREPROCESSING]
     hint = suggestion(name, known, f"the encoders are: {', '.join(known)}")
-    raise InputError(f"unknown --encoder {name!r}; {hint}")
+    raise InputError(f"unknown `encoder` {name!r}; {hint}")
 
 
 def keras_network(name: str, weights: str | None) -> keras.Model:
@@ -89,5 +89,5 @@ def downloaded_network(name: str) -> keras.Model:
     except Exception as error:  # noqa: BLE001 (Keras raises nothing more special where a download fails)
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(
-            f"cannot get the ImageNet weights of {name} ({reason}); connect to the network, or leave out --encoder"
+            f"cannot get the ImageNet weights of {name} ({reason}); connect to the network, or leave out `encoder`"
         ) from None

@@ -185,13 +185,13 @@ def _read_table(content: bytes, name: str, config: CaptioningConfig) -> tuple[di
     Raises:
         InputError: It is no table, lacks a column, has an unknown part, or has an image in two.
     """
-    needed = {config.image_column: "--image-column", config.caption_column: "--caption-column"}
+    needed = {config.image_column: "`image_column`", config.caption_column: "`caption_column`"}
     delimiter = "\t" if b"\t" in content.lstrip().split(b"\n", 1)[0] else ","
     table = parse_table(content, name, delimiter, needed, "a caption a row")
     column = config.split_column
     if column not in table.columns and column not in ("", CaptioningConfig.split_column):
         present = ", ".join(table.columns)[:300]
-        hint = suggestion(column, list(table.columns), "name it with --split-column")
+        hint = suggestion(column, list(table.columns), "name it with `split_column`")
         raise InputError(f"{name} has no column named {column}; it has {present}; {hint}")
     captions: dict[str, list[str]] = {}
     parts: dict[str, str] = {}
@@ -201,7 +201,7 @@ def _read_table(content: bytes, name: str, config: CaptioningConfig) -> tuple[di
     if column in table.columns:
         for image, part in zip(images, table[column].str.strip().str.lower(), strict=True):
             if part not in PARTS:
-                advice = f"the parts are {', '.join(PARTS)}; mend it, or give --split-column another"
+                advice = f"the parts are {', '.join(PARTS)}; mend it, or give `split_column` another"
                 raise InputError(f"{name} has {image!r} in a part named {part!r}; {advice}")
             if parts.setdefault(image, PARTS[part]) != PARTS[part]:
                 known = parts[image]

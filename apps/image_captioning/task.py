@@ -38,9 +38,9 @@ class ImageCaptioning(Task[CaptioningConfig, Album, CaptionVocabulary]):
         """Reads images with captions, holds out what parts the data does not have, and decodes every image once."""
         encoder(config.encoder)  # an unknown one is refused before all images are read
         if config.trained_blocks and config.encoder != "efficientnet_lite0":
-            raise InputError("only efficientnet_lite0 has blocks to train; leave out --trained-blocks or --encoder")
+            raise InputError("only efficientnet_lite0 has blocks to train; leave out `trained_blocks` or `encoder`")
         if config.trained_blocks and config.self_critical_epochs:
-            raise InputError("self-critical training trains no encoder; train it first, then begin with --pretrained")
+            raise InputError("self-critical training trains no encoder; train it first, then begin with `pretrained`")
         album = without_bad_images(read_album(source, config), config.skip_bad)
         for line in album.notes:
             logger.info(line)
@@ -55,11 +55,11 @@ class ImageCaptioning(Task[CaptioningConfig, Album, CaptionVocabulary]):
             texts = itertools.chain.from_iterable(corpus.train.captions)
             vocabulary = CaptionVocabulary.fit(texts, config.minimum_count)
         if not vocabulary.words:
-            raise InputError(f"no word is {config.minimum_count} times in the train captions; lower --minimum-count")
+            raise InputError(f"no word is {config.minimum_count} times in the train captions; lower `minimum_count`")
         for name, part in (("train", corpus.train), ("validation", corpus.validation)):
             captions, kept = sum(map(len, part.captions)), len(encoded(part, vocabulary, config.longest)[1])
             if not kept:
-                raise InputError(f"no {name} caption has at most {config.longest} words; raise --longest")
+                raise InputError(f"no {name} caption has at most {config.longest} words; raise `longest`")
             if kept < captions:
                 logger.info(f"left out of {name}: {captions - kept:,} captions with more than {config.longest} words")
         return vocabulary

@@ -100,7 +100,7 @@ def with_page(answers: Iterable[dict[str, Any]], path: Path, show: Callable[[dic
         with atomically(path) as temporary:
             temporary.write_text(html_page(explanations), encoding="utf-8")
     except OSError as error:
-        raise InputError(f"cannot write {path} ({error.strerror}); choose another file for --html") from None
+        raise InputError(f"cannot write {path} ({error.strerror}); choose another file for `html`") from None
 
 
 def printable(token: str | bytes) -> str:

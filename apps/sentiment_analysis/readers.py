@@ -180,7 +180,7 @@ def _table_in(folder: Path, part: str) -> Path | None:
 def _read_table(path: Path, text_column: str, label_column: str) -> Rows:
     content = gzip.decompress(path.read_bytes()) if path.suffix.lower() == ".gz" else path.read_bytes()
     delimiter = "\t" if ".tsv" in path.name.lower()[-7:] else ","
-    columns = {text_column: "--text-column", label_column: "--label-column"}
+    columns = {text_column: "`text_column`", label_column: "`label_column`"}
     table = parse_table(content, str(path), delimiter, columns, "a review a row")
     texts, labels = (table[name] for name in (text_column, label_column))
     return [(text.encode(), label.strip()) for text, label in zip(texts, labels, strict=True)]

@@ -23,7 +23,7 @@ def examples() -> Sequence[str]:
 def parse(inputs: Sequence[str], options: AnswerOptions, shapes: Shapes) -> Request:
     """Rows of `serving_default`, or of `explain`; bytes of a review that are not UTF-8 are sent as they are."""
     if options.html is not None and not options.explain:
-        raise InputError("--html writes explanations; say --explain too")
+        raise InputError("`html` writes explanations; say `explain` too")
     texts = np.array([text.encode("utf-8", "surrogateescape") for text in inputs], dtype=object)
     return Request("explain" if options.explain else "serving_default", {"text": texts}, inputs, options)
 

@@ -68,8 +68,8 @@ def _streams(corpus: Corpus, assets: SentimentAssets, config: SentimentConfig) -
     for part, words in (("train", train), ("validation", validation)):
         if steps_in_pass(len(words), *shape) < 1:
             raise InputError(
-                f"the {part} part has {len(words):,} words, too few to pre-train on; lower --pretraining-batch-size "
-                f"and --pretraining-window, or say --pretraining-steps 0"
+                f"the {part} part has {len(words):,} words, too few to pre-train on; lower `pretraining_batch_size` "
+                f"and `pretraining_window`, or say `pretraining_steps` 0"
             )
 
     def both(make: Any, words: np.ndarray) -> list[Any]:
@@ -108,14 +108,14 @@ def hand_over(run: Run, classifier: SentimentClassifier) -> None:
     """
     folder = run.stage(PRETRAINING)
     if not folder.model.exists():
-        raise InputError(f"{folder.path} has no language model; choose a run with --pretraining-steps for --pretrained")
+        raise InputError(f"{folder.path} has no language model; choose a run with `pretraining_steps` for `pretrained`")
     try:
         give(keras.saving.load_model(folder.model), classifier)
     except ValueError as error:
         reason = str(error).splitlines()[0]
         raise InputError(
-            f"the language model of {folder.path} does not fit ({reason}); say its --cell, --units, "
-            f"--embedding-units and --bidirectional"
+            f"the language model of {folder.path} does not fit ({reason}); say its `cell`, `units`, "
+            f"`embedding_units` and `bidirectional`"
         ) from None
 
 

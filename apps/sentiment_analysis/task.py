@@ -34,14 +34,14 @@ class SentimentAnalysis(Task[SentimentConfig, Corpus, SentimentAssets]):
     def read(self, source: str, config: SentimentConfig) -> Corpus:
         """Reads reviews and holds validation out of train."""
         if config.layers > 1 and (config.pretraining_steps or config.pretrained):
-            raise InputError("only one recurrent layer can be pre-trained; say --layers 1, or leave pre-training out")
+            raise InputError("only one recurrent layer can be pre-trained; say `layers` 1, or leave pre-training out")
         if config.cell == "none" and (config.pretraining_steps or config.pretrained):
-            raise InputError("without a recurrent layer there is nothing to pre-train; choose a --cell")
+            raise InputError("without a recurrent layer there is nothing to pre-train; choose a `cell`")
         corpus = read_corpus(source, config.validation_fraction, config.seed, config.text_column, config.label_column)
         if len(corpus.train.texts) < config.batch_size:
             raise InputError(
                 f"{source} leaves {len(corpus.train.texts)} reviews to train on and a batch has {config.batch_size}; "
-                f"give more, or lower --batch-size"
+                f"give more, or lower `batch_size`"
             )
         return corpus
 
@@ -51,7 +51,7 @@ class SentimentAnalysis(Task[SentimentConfig, Corpus, SentimentAssets]):
             run = open_run(APPLICATION.name, config.pretrained)
             vocabulary = SentimentAssets.read(run.assets).vocabulary
             if isinstance(vocabulary, ReviewSubwords) != (config.tokens == "subwords"):
-                raise InputError(f"the language model of {run.path} reads something else; say its --tokens")
+                raise InputError(f"the language model of {run.path} reads something else; say its `tokens`")
             return SentimentAssets(vocabulary, corpus.labels)
         texts = corpus.train.texts + (corpus.unlabelled if config.pretraining_steps else [])
         return SentimentAssets.fit(texts, corpus.labels, config)

@@ -76,7 +76,7 @@ def series_of(number: int, prices: Prices, config: StockConfig) -> Series:
     except KeyError as error:
         missing = "dates" if error.args[0] == "day" else error.args[0]
         raise InputError(
-            f"{prices.name} has no {missing}; give data that does, or leave it out of --features"
+            f"{prices.name} has no {missing}; give data that does, or leave it out of `features`"
         ) from None
     returns = pd.Series(np.diff(prices.log_close, prepend=prices.log_close[0]))
     usual = np.sqrt((returns**2).rolling(USUAL_SPAN, min_periods=1).mean().to_numpy())
@@ -116,7 +116,7 @@ def steps_per_pass(corpus: Corpus, config: StockConfig) -> int:
     if not batches:
         raise InputError(
             f"{corpus.source} gives {sum(map(len, corpus.train)):,} rows to train on, and a batch takes "
-            f"{config.batch_size} segments of {segment_rows(config)}; give more rows, or lower --batch-size or --window"
+            f"{config.batch_size} segments of {segment_rows(config)}; give more rows, or lower `batch_size` or `window`"
         )
     return batches
 

@@ -78,7 +78,7 @@ def read_corpus(source: str, config: StockConfig) -> Corpus:
         if not sum(map(len, part)):
             raise InputError(
                 f"{source} has no origin for {name}, with {window} rows up to it and {horizon} after it: {name} "
-                f"{_span(name, *boundaries)}; give more rows, another --test-from, or a shorter window or horizon"
+                f"{_span(name, *boundaries)}; give more rows, another `test_from`, or a shorter window or horizon"
             )
     notes += _calendars(kept)
     parts = (b for prices in kept for b in (prices.name, *_bytes(prices.table)))
@@ -122,12 +122,12 @@ def _boundaries(source: str, panel: list[Prices], config: StockConfig) -> tuple[
     if not test_from:
         test = every[int(len(every) * (1 - test_fraction))]
     elif not dated:
-        raise InputError(f"{source} has no dates for --test-from {test_from}; give --test-fraction instead")
+        raise InputError(f"{source} has no dates for `test_from` {test_from}; give `test_fraction` instead")
     else:
         try:
             test = pd.Timestamp(test_from).tz_localize(None).to_datetime64()
         except ValueError:
-            raise InputError(f"--test-from {test_from!r} is no date; write it as 2013-01-31") from None
+            raise InputError(f"`test_from` {test_from!r} is no date; write it as 2013-01-31") from None
     before = every[every < test]
     if not len(before) or len(before) == len(every):
         begins, ends = (_shown(time, dated) for time in (every[0], every[-1]))

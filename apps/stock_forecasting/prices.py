@@ -18,7 +18,7 @@ from apps.stock_forecasting.config import Group, inputs_of
 from recur.errors import InputError, suggestion
 
 ADJUSTED = ("Adj Close", "Adjusted Close")
-DECLARE = "say --adjusted if its prices are adjusted for splits and dividends, or never had any"
+DECLARE = "say `adjusted` if its prices are adjusted for splits and dividends, or never had any"
 SPLITS = (1.5, 2.0, 3.0, 4.0, 5.0, 7.0, 8.0, 10.0, 15.0, 20.0, 30.0, 50.0)
 """New shares for an old one, or the inverse."""
 SPLIT_TOLERANCE = 0.03
@@ -140,12 +140,12 @@ def _from_table(
     today: pd.Timestamp | None,
 ) -> Prices:
     """Takes the columns that matter out of a table, checks and adjusts them."""
-    date = readers.required_column(table, date_column, path, "name the one with dates by --date-column")
+    date = readers.required_column(table, date_column, path, "name the one with dates by `date_column`")
     declared = readers.column_named(table, ADJUSTED)
     if value_column:
-        value = readers.required_column(table, value_column, path, "name the one with prices by --value-column")
+        value = readers.required_column(table, value_column, path, "name the one with prices by `value_column`")
     else:
-        value = declared or readers.required_column(table, "Close", path, "name the one with prices by --value-column")
+        value = declared or readers.required_column(table, "Close", path, "name the one with prices by `value_column`")
     if value != declared and not adjusted:
         raise InputError(f"nothing says that {value} of {path} is adjusted and it has no Adj Close; {DECLARE}")
     close = readers.column_named(table, ["Close"])

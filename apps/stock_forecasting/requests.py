@@ -80,7 +80,7 @@ def read_one(path: str, options: ForecastOptions) -> Prices:
     tickers = [options.ticker] if options.ticker else ()
     panel = read_prices(path, options.date_column, options.value_column, options.adjusted, tickers)
     if len(panel) > 1:
-        raise InputError(f"{path} has {', '.join(prices.name for prices in panel)[:200]}; choose one with --ticker")
+        raise InputError(f"{path} has {', '.join(prices.name for prices in panel)[:200]}; choose one with `ticker`")
     return panel[0]
 
 

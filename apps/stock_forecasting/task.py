@@ -31,13 +31,13 @@ class StockForecasting(Task[StockConfig, Corpus, StockAssets]):
     def read(self, source: str, config: StockConfig) -> Corpus:
         """Reads and checks prices, and divides them by time."""
         if config.read > config.window:
-            raise InputError(f"--read {config.read} rows are more than --window {config.window} has; lower it")
+            raise InputError(f"`read` {config.read} rows are more than `window` {config.window} has; lower it")
         if config.burn_in >= config.read:
-            raise InputError(f"--burn-in {config.burn_in} leaves nothing of --read {config.read} rows; lower it")
+            raise InputError(f"`burn_in` {config.burn_in} leaves nothing of `read` {config.read} rows; lower it")
         if config.simulation and config.window < (fewest := fewest_rows(config.horizon)):
             raise InputError(
-                f"--window {config.window} is too short to simulate {config.horizon} rows ahead from; give {fewest}, "
-                f"a shorter --horizon, or --simulation 0"
+                f"`window` {config.window} is too short to simulate {config.horizon} rows ahead from; give {fewest}, "
+                f"a shorter `horizon`, or `simulation` 0"
             )
         corpus = read_corpus(source, config)
         steps_per_pass(corpus, config)  # refuses before anything is written

@@ -85,5 +85,5 @@ def check_length(part: str, characters: int, streams: int, window: int) -> None:
     if characters < needed:
         raise InputError(
             f"the {part} part has {characters:,} characters and {streams} streams of windows of {window} need "
-            f"{needed:,}; give a longer text, or lower --batch-size and --window"
+            f"{needed:,}; give a longer text, or lower `batch_size` and `window`"
         )

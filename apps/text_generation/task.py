@@ -26,7 +26,7 @@ class TextGeneration(Task[TextGenerationConfig, Corpus, Vocabulary]):
     def read(self, source: str, config: TextGenerationConfig) -> Corpus:
         """Reads a text and splits it by position."""
         if config.validation_fraction + config.test_fraction >= 1:
-            raise InputError("--validation-fraction and --test-fraction leave nothing to train on; lower one")
+            raise InputError("`validation_fraction` and `test_fraction` leave nothing to train on; lower one")
         corpus = read_corpus(source, config.validation_fraction, config.test_fraction)
         check_length("train", len(corpus.train), config.batch_size, config.window)
         check_length("validation", len(corpus.validation), config.batch_size, config.window)

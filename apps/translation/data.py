@@ -74,7 +74,7 @@ def read_corpus(source: str, config: TranslationConfig, seed: int = SPLIT_SEED) 
         InputError: The source is missing or unreadable, lacks a language, or has too few pairs.
     """
     if config.source == config.target:
-        raise InputError(f"both languages are {config.source!r}; give two with --source and --target")
+        raise InputError(f"both languages are {config.source!r}; give two with `source` and `target`")
     contents = read_pairs(source, (config.source, config.target), config.columns)
     own = {"train": contents.train, "validation": contents.validation, "test": contents.test}
     parts = {part: _complete(rows) for part, rows in own.items() if rows is not None}

@@ -154,7 +154,7 @@ def _lacks(prefix: str | Path, languages: tuple[str, str]) -> str | None:
     if not present:
         return None
     missing = next(language for language in languages if not files[language])
-    otherwise = "choose among these with --source and --target" if len(present) > 1 else "give both files"
+    otherwise = "choose among these with `source` and `target`" if len(present) > 1 else "give both files"
     advice = suggestion(missing, present, otherwise)
     return f"there is no {prefix}.{missing}; there is {prefix} in {', '.join(present)}; {advice}"
 

@@ -38,7 +38,7 @@ class Translation(Task[TranslationConfig, Corpus, SubwordTokenizer]):
         for name, part in (("train", corpus.train), ("validation", corpus.validation)):
             kept = len(short_enough(encoded(part, subwords), config.longest))
             if not kept:
-                raise InputError(f"no {name} pair has at most {config.longest} subwords a side; raise --longest")
+                raise InputError(f"no {name} pair has at most {config.longest} subwords a side; raise `longest`")
             if kept < len(part):
                 logger.info(
                     f"left out of {name}: {len(part) - kept:,} pairs with more than {config.longest} subwords a side"
@@ -48,11 +48,13 @@ class Translation(Task[TranslationConfig, Corpus, SubwordTokenizer]):
     def build(self, config: TranslationConfig, assets: SubwordTokenizer) -> TranslationModel:
         """Shared embedding, bidirectional encoder, decoder with attention."""
         if config.input_feeding and config.decoder != "luong":
-            raise InputError("only a luong decoder has input feeding; say --decoder luong, or --no-input-feeding")
+            raise InputError(
+                "only a luong decoder has input feeding; say `decoder` luong, or leave out `input_feeding`"
+            )
         try:
             model = TranslationModel(config, vocabulary_size=len(assets))
         except ValueError as error:  # units that heads cannot share
-            raise InputError(f"{error}; change --units") from None
+            raise InputError(f"{error}; change `units`") from None
         model.build()
         return model
 

@@ -352,7 +352,7 @@ class TestBadImages:
         return Part(Images(files), [[f"number {i}"] for i in range(len(contents))], [])
 
     def test_one_is_named(self):
-        with pytest.raises(InputError, match=r"1\.png is no JPEG.*--skip-bad"):
+        with pytest.raises(InputError, match=r"1\.png is no JPEG.*`skip_bad`"):
             without_bad_images(self.album(self.colour("red"), b"text"), skip_bad=False)
 
     def test_they_are_left_out_with_their_captions_and_counted(self):

@@ -52,7 +52,7 @@ def test_a_record_is_one_line_for_a_person():
 
 
 def test_a_page_is_of_explanations():
-    with pytest.raises(InputError, match="say --explain too"):
+    with pytest.raises(InputError, match="say `explain` too"):
         requests.parse(INPUTS, AnswerOptions(html=Path("page.html")), {})
 
 

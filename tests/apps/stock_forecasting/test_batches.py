@@ -104,5 +104,5 @@ def test_too_few_rows_for_a_batch(corpus):
 
 def test_a_column_that_features_need(corpus):
     bare = dataclasses.replace(corpus.panel[0], table=corpus.panel[0].table[["close"]])
-    with pytest.raises(InputError, match="AAA has no volume; give data that does, or leave it out of --features"):
+    with pytest.raises(InputError, match="AAA has no volume; give data that does, or leave it out of `features`"):
         series_of(1, bare, dataclasses.replace(CONFIG, features=("volume",)))

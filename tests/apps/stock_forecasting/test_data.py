@@ -111,7 +111,7 @@ def test_a_matrix_is_divided_by_rows(here):
     corpus = divided("m.txt", 5, 3, 0.25, 0.2, adjusted=True)
     assert (corpus.validation_from, corpus.test_from) == (60, 80)
     assert corpus.test[1].tolist() == list(range(80, 97))
-    assert "has no dates for --test-from" in refusal("m.txt", 5, 3, 0.25, 0.2, test_from="2013-01-01", adjusted=True)
+    assert "has no dates for `test_from`" in refusal("m.txt", 5, 3, 0.25, 0.2, test_from="2013-01-01", adjusted=True)
 
 
 def test_the_fingerprint_is_that_of_prices_and_parts(here):

@@ -259,7 +259,7 @@ class TestRefusals:
     def test_prices_that_are_not_declared_to_be_adjusted(self):
         lines = ["2013-01-02,1", "2013-01-03,2"]
         write(lines, header="Date,Close")
-        assert "nothing says that Close of a.csv is adjusted and it has no Adj Close; say --adjusted" in refusal(
+        assert "nothing says that Close of a.csv is adjusted and it has no Adj Close; say `adjusted`" in refusal(
             "a.csv"
         )
         assert len(read(lines, "Date,Close", adjusted=True)) == 2

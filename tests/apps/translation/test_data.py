@@ -154,7 +154,7 @@ class TestFolder:
         message = "there is no train.es; there is train in de, en, zh-tw; choose among these with --source and --target"
         assert refusal(".", "en", "es") == message
         assert "did you mean en?" in refusal(".", "eng", "de")
-        assert refusal(".", "de", "de") == "both languages are 'de'; give two with --source and --target"
+        assert refusal(".", "de", "de") == "both languages are 'de'; give two with `source` and `target`"
 
     def test_names_of_languages_may_be_long(self, here):
         write(here / "train.english", numbered("english"))
