@@ -7,11 +7,10 @@ import pytest
 
 from apps.stock_forecasting.config import LEVELS
 from apps.stock_forecasting.prices import read_prices
-from benchmarks import exchange_rate
-from benchmarks.exchange_rate import FILE, Arguments, configuration, main, table
-from benchmarks.exchange_rate_forecasts import baseline_medians, mirrored_mean, write_both_ways
-from benchmarks.exchange_rate_measures import established, point_forecasts
-from benchmarks.exchange_rate_protocols import (
+from benchmarks.exchange_rate.__main__ import FILE, Arguments, configuration, main, table
+from benchmarks.exchange_rate.forecasts import baseline_medians, mirrored_mean, write_both_ways
+from benchmarks.exchange_rate.measures import established, point_forecasts
+from benchmarks.exchange_rate.protocols import (
     HORIZONS,
     origins,
     relative_squared_error,
@@ -19,6 +18,7 @@ from benchmarks.exchange_rate_protocols import (
     rolling_origins,
     split,
 )
+from recur.training import stages
 
 
 def test_rse_is_that_of_lstnet():
@@ -125,6 +125,6 @@ def test_table_says_what_collapsed():
 
 def test_without_data_it_says_so(monkeypatch, capsys):
     monkeypatch.delenv("RECUR_DATA", raising=False)
-    monkeypatch.setattr(exchange_rate.stages, "train", lambda *_: pytest.fail("it trains"))
+    monkeypatch.setattr(stages, "train", lambda *_: pytest.fail("it trains"))
     main(Arguments())
     assert capsys.readouterr().err.startswith("skipped: RECUR_DATA")

@@ -5,7 +5,7 @@ import pytest
 
 from apps.stock_forecasting.application import APPLICATION
 from apps.stock_forecasting.backtest import outcomes_of
-from benchmarks.stock_edge import chosen, closes, forecast_all, lite, pinball, table
+from benchmarks.serving.edge import chosen, closes, forecast_all, lite, pinball, table
 from recur.serving.export import export_run
 from recur.training import loading
 from recur.training.runs import open_run

@@ -11,7 +11,7 @@ choose weights and calibrate. Then, with one model:
 * GluonTS's protocol for `exchange_rate_nips`: five windows of 30 rows from where its train ends; weighted quantile loss
   at 0.1 … 0.9, which tables call CRPS.
 
-Every rate is given with its inverse, and what is said of both is averaged: see `benchmarks.exchange_rate_forecasts`.
+Every rate is given with its inverse, and what is said of both is averaged: see `benchmarks.exchange_rate.forecasts`.
 The same model's forecasts of the rates alone are in the tables too. Errors are printed for the validation part too (of
 GluonTS's windows all that fit), by which alone the settings were chosen: try others and compare. A median that is
 nowhere further than a ten-thousandth from the last value is called collapsed.
@@ -32,9 +32,9 @@ import tyro
 from apps.stock_forecasting.application import APPLICATION
 from apps.stock_forecasting.config import StockConfig
 from apps.stock_forecasting.readers import read_matrix
-from benchmarks.exchange_rate_forecasts import write_both_ways
-from benchmarks.exchange_rate_measures import measure
-from benchmarks.exchange_rate_protocols import HORIZONS, WINDOW, WINDOWS
+from benchmarks.exchange_rate.forecasts import write_both_ways
+from benchmarks.exchange_rate.measures import measure
+from benchmarks.exchange_rate.protocols import HORIZONS, WINDOW, WINDOWS
 from recur.errors import InputError
 from recur.files import write_json
 from recur.training import loading, stages

@@ -17,7 +17,7 @@ from apps.stock_forecasting.baselines import BASELINES
 from apps.stock_forecasting.data import Corpus
 from apps.stock_forecasting.model import PERCENT
 from apps.stock_forecasting.serving import StockForecaster
-from benchmarks.exchange_rate_protocols import WINDOW
+from benchmarks.exchange_rate.protocols import WINDOW
 from recur.training.task import Trained
 
 

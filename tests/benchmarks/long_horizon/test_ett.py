@@ -6,12 +6,12 @@ import pandas as pd
 import pytest
 import tensorflow as tf
 
-from benchmarks import ett_data
-from benchmarks.ett import CASES, Arguments, competitors, main, table
-from benchmarks.ett_dlinear import DLinear, moving_average
-from benchmarks.ett_published import PUBLISHED
-from benchmarks.ett_recurrent import SegmentForecaster
-from benchmarks.ett_training import Settings, dataset, forecast, train
+from benchmarks.long_horizon import data as ett_data
+from benchmarks.long_horizon.dlinear import DLinear, moving_average
+from benchmarks.long_horizon.ett import CASES, Arguments, competitors, main, table
+from benchmarks.long_horizon.published import PUBLISHED
+from benchmarks.long_horizon.recurrent import SegmentForecaster
+from benchmarks.long_horizon.training import Settings, dataset, forecast, train
 from recur.errors import InputError
 
 pytestmark = pytest.mark.slow

@@ -1,6 +1,6 @@
 """Reviews a second of sentiment analysis, raw text in, beside Keras's own bidirectional example.
 
-    python -m benchmarks.sentiment_serving [RUN] [--data SOURCE] [--reviews 256] [--rounds 5] [--json]
+    python -m benchmarks.serving.sentiment [RUN] [--data SOURCE] [--reviews 256] [--rounds 5] [--json]
 
 SavedModels that take raw strings answer the same reviews of the test part, in the same order, each in turn in every
 round; the rates are medians over the rounds. They are called through Python (the signature of `tf.saved_model.load`)

@@ -1,14 +1,14 @@
 """ETTh1: long horizons, in the literature's protocol, beside what is published and a linear model trained alike.
 
-    python -m benchmarks.ett [--only REGEX] [--seed N] [--output FILE] [SETTINGS]
+    python -m benchmarks.long_horizon.ett [--only REGEX] [--seed N] [--output FILE] [SETTINGS]
 
 Ten cases: `univariate/24` … `univariate/720`, the oil temperature from its own past, and `multivariate/24` …
 `multivariate/720`, all seven series, each from its own past by one network. Hours are divided into 12, 4 and 4 months
 of 30 days, scaled by train's mean and deviation, and every window of test is forecast; errors are on that scale. In
 each case two forecasters are trained on train, stopped by validation, and measured on test once:
 
-* recurrent: reads two days of the window at a step, and writes two days of the forecast (`benchmarks.ett_recurrent`,
-  after SegRNN);
+* recurrent: reads two days of the window at a step, and writes two days of the forecast
+  (`benchmarks.long_horizon.recurrent`, after SegRNN);
 * DLinear (Zeng et al. 2023), with the window of its authors, and of three learning rates, theirs among them, the one
   that is best on validation.
 
@@ -32,11 +32,11 @@ import numpy as np
 import tqdm
 import tyro
 
-from benchmarks import ett_data
-from benchmarks.ett_dlinear import DLinear
-from benchmarks.ett_published import PUBLISHED
-from benchmarks.ett_recurrent import SegmentForecaster
-from benchmarks.ett_training import Settings, train
+from benchmarks.long_horizon import data as ett_data
+from benchmarks.long_horizon.dlinear import DLinear
+from benchmarks.long_horizon.published import PUBLISHED
+from benchmarks.long_horizon.recurrent import SegmentForecaster
+from benchmarks.long_horizon.training import Settings, train
 from recur.errors import InputError
 from recur.files import write_json
 

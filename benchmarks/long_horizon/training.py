@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from benchmarks.ett_data import Part, errors, first_targets, targets_of
+from benchmarks.long_horizon.data import Part, errors, first_targets, targets_of
 from recur.callbacks import GradientClipping
 from recur.training.config import TrainingConfig
 from recur.training.optimization import build_optimizer

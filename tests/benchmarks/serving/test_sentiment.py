@@ -6,8 +6,8 @@ import pytest
 
 from apps.sentiment_analysis.application import APPLICATION
 from apps.sentiment_analysis.config import SentimentConfig
-from benchmarks import sentiment_serving
-from benchmarks.sentiment_serving import EXAMPLE, Arguments
+from benchmarks.serving import sentiment as sentiment_serving
+from benchmarks.serving.sentiment import EXAMPLE, Arguments
 from recur.training.runs import create_run
 from recur.training.task import Trained
 

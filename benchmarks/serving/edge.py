@@ -1,6 +1,6 @@
 """What a stock model loses on the way to LiteRT: pinball loss, size and time in every form, beside the export.
 
-    python -m benchmarks.stock_edge [RUN] [--origins 2000] [--json]
+    python -m benchmarks.serving.edge [RUN] [--origins 2000] [--json]
 
 Forecasts from the same origins of the run's test part, evenly spaced: by the export in TensorFlow's C++ session and by
 its conversions. The loss is that of `evaluate` for the fixed calibration: adaptive ones need what came after. Times are

@@ -8,14 +8,14 @@ from apps.stock_forecasting.backtest import MIDDLE, collapsed
 from apps.stock_forecasting.config import LEVELS
 from apps.stock_forecasting.data import Corpus
 from apps.stock_forecasting.significance import diebold_mariano
-from benchmarks.exchange_rate_forecasts import (
+from benchmarks.exchange_rate.forecasts import (
     baseline_medians,
     baseline_quantiles,
     calibrated,
     mirrored_mean,
     model_forecasts,
 )
-from benchmarks.exchange_rate_protocols import (
+from benchmarks.exchange_rate.protocols import (
     HORIZONS,
     WINDOW,
     WINDOWS,

@@ -1,6 +1,6 @@
 """Forecasts a second of stock forecasting, windows of prices in, and what the simulation costs.
 
-    python -m benchmarks.stock_serving [RUN] [--rounds 7] [--seconds 2] [--json]
+    python -m benchmarks.serving.stocks [RUN] [--rounds 7] [--seconds 2] [--json]
 
 The run's export is called through the C++ loader, as TensorFlow Serving would, with windows of made-up prices, one at a
 time and 256 at a time. The same weights without the filtered historical simulation are exported beside it; the two are

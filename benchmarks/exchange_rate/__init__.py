@@ -1,0 +1,1 @@
+"""Exchange rates: probabilistic forecasts by published protocols."""

@@ -1,0 +1,1 @@
+"""Long horizons: the ETT benchmark beside DLinear and published tables."""
