@@ -33,7 +33,8 @@ class TranslationConfig(TrainingConfig):
     vocabulary_size: Annotated[int, Field(ge=8, lt=2**31)] = 5000
     """Subwords of both languages together."""
     subword_sampling: Fraction = 0.0
-    """Divide sentences at random in training: of unigram the sharpness of the draw, of bpe the dropout; 0 never."""
+    """Divide sentences at random in training: of unigram the sharpness of the draw, of bpe the dropout; 0 never. Every
+    process draws otherwise, whatever the seed: a run that is resumed is not the one that was never stopped."""
     cell: Literal["gru", "lstm", "simple_rnn", "layer_norm_lstm"] = "gru"
     """The recurrent cell."""
     embedding_units: Size = 256

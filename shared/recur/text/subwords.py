@@ -161,7 +161,8 @@ class SubwordTokenizer(tf.Module):
         Args:
             texts: Sentences.
             alpha: Of unigram, the sharpness of the distribution, 0 being uniform; of BPE, the rate of dropped merges.
-            seed: The same seed gives the same pieces.
+            seed: The same seed gives the same pieces in this process. Another process has others, for SentencePiece
+                0.2.3 mixes something of its own into the seed.
 
         Returns:
             int32 [pieces] each.
