@@ -6,6 +6,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 from keras import ops
+from tensorflow import Tensor
 
 from apps.image_captioning.config import CaptioningConfig
 from apps.image_captioning.efficientnet_lite import train_last_blocks
@@ -15,8 +16,6 @@ from recur.layers.decoders import Decoder
 from recur.layers.regularization import DropoutEmbedding
 from recur.text.words import PADDING
 from recur.training.model import ConfiguredModel
-
-Tensor = Any
 
 
 @keras.saving.register_keras_serializable("recur")

@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
+from tensorflow import Tensor
 
 from apps.image_captioning.assets import CaptionVocabulary
 from apps.image_captioning.batches import album_features
@@ -19,7 +20,6 @@ from recur.text.subwords import BEGIN, END
 from recur.text.words import PADDING, UNKNOWN
 from recur.training.task import Datasets, Stage
 
-Tensor = Any
 Rewards = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 FIRST_STAGE = "cross_entropy"

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 import keras
 import tensorflow as tf
 from keras import ops
+from tensorflow import Tensor
 
 from apps.sentiment_analysis.config import SentimentConfig
 from recur.layers.builders import many_to_one, recurrent_stack
@@ -15,8 +16,6 @@ from recur.layers.pooling import SequencePooling, pooling
 from recur.layers.regularization import DropoutEmbedding
 from recur.text.words import PADDING
 from recur.training.model import ConfiguredModel
-
-Tensor = Any
 
 ROWS = 1024  # of logits of the whole vocabulary, that are computed together
 

@@ -6,11 +6,11 @@ from typing import Any
 import keras
 import tensorflow as tf
 from keras import ops
+from tensorflow import Tensor
 
 from recur.layers.attention import MemoryAttention, ProjectedMemory
 from recur.layers.stack import ComposedLayer, RecurrentStack
 
-Tensor = Any
 Shape = Sequence[int | None]
 
 

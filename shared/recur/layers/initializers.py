@@ -12,8 +12,8 @@ from typing import Any
 
 import keras
 from keras import ops
+from tensorflow import Tensor
 
-Tensor = Any
 Seed = int | keras.random.SeedGenerator | None
 
 

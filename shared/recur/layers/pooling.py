@@ -6,11 +6,10 @@ from typing import Any
 import keras
 import tensorflow as tf
 from keras import ops
+from tensorflow import Tensor
 
 from recur.errors import lookup
 from recur.layers.attention import masked_softmax
-
-Tensor = Any
 
 
 class SequencePooling(keras.layers.Layer):

@@ -10,10 +10,9 @@ from typing import Any, ClassVar
 
 import keras
 from keras import ops
+from tensorflow import Tensor
 
 from recur.layers.recurrent import GRU, LSTM, SimpleRNN
-
-Tensor = Any
 
 # Of the variance, as in `keras.layers.LayerNormalization`. Small, it would blow up the gradient by
 # the zero states of a sequence that has not begun, whose products have no variance at all.
