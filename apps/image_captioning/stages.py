@@ -43,9 +43,9 @@ def self_critical_stage(
 
     def learner() -> keras.Model:
         reward = CaptionReward(vocabulary, album.train.captions)
-        parts = (rewards_of(reward, part.captions) for part in (album.train, album.validation))
+        rewards, validation_rewards = (rewards_of(reward, part.captions) for part in (album.train, album.validation))
         none = {"word_dropout": 0.0, "embedding_dropout": 0.0, "output_dropout": 0.0, "scheduled_sampling": 0.0}
-        model = SelfCriticalModel(*parts, config, vocabulary_size=len(vocabulary), **none)
+        model = SelfCriticalModel(rewards, validation_rewards, config, vocabulary_size=len(vocabulary), **none)
         model.build()
         return model
 

@@ -239,9 +239,7 @@ def _errors(forecasts: np.ndarray, targets: np.ndarray) -> np.ndarray:
     return targets - forecasts
 
 
-def _checked(
-    quantiles: ArrayLike, targets: ArrayLike, levels: ArrayLike
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _checked(quantiles: ArrayLike, targets: ArrayLike, levels: ArrayLike) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """All three as float64 arrays; args and errors are those of `pinball`."""
     q, y, tau = (np.asarray(numbers, np.float64) for numbers in (quantiles, targets, levels))
     if y.ndim != 2 or not len(y) or q.shape != (*y.shape, *tau.shape):

@@ -120,7 +120,9 @@ def _sample(gradient):
     return tf.gather(flat, np.linspace(0, flat.shape[0] - 1, SAMPLE).astype(int))
 
 
-def labels(variables: Sequence[keras.Variable], layers: Sequence[keras.layers.Layer], model: str) -> list[tuple[str, str]]:
+def labels(
+    variables: Sequence[keras.Variable], layers: Sequence[keras.layers.Layer], model: str
+) -> list[tuple[str, str]]:
     """Says for each variable of a model which layer it belongs to, and of what kind it is.
 
     The cell of a recurrent layer is not named: it is the layer that a user knows.
