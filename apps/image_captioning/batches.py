@@ -51,10 +51,10 @@ def album_features(album: Album, config: CaptioningConfig) -> tuple[np.ndarray, 
         looking = load(APPLICATION, open_run(APPLICATION.name, config.pretrained)).model.encoder
     else:
         looking = encoder(config.encoder).pretrained()
-    train, validation = album.train.images, album.validation.images
-    return image_features(train, train.fingerprint, looking), image_features(
-        validation, validation.fingerprint, looking
+    train, validation = (
+        image_features(part.images, part.images.fingerprint, looking) for part in (album.train, album.validation)
     )
+    return train, validation
 
 
 def caption_datasets(

@@ -271,7 +271,7 @@ class HttpProtocol(HttpToolsProtocol):
     _rest_timer: asyncio.TimerHandle | None = None
     _header_bytes = 0
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn's, too
         """The first request is due."""
         super().connection_made(transport)
         self._await_headers()
