@@ -45,14 +45,16 @@ def datasets(album: Album, assets: CaptionVocabulary, config: CaptioningConfig) 
     )
 
 
-def album_features(album: Album, config: CaptioningConfig) -> list[np.ndarray]:
+def album_features(album: Album, config: CaptioningConfig) -> tuple[np.ndarray, np.ndarray]:
     """What the encoder to begin with sees in the images of train and of validation, computed once."""
     if config.pretrained:
         looking = load(APPLICATION, open_run(APPLICATION.name, config.pretrained)).model.encoder
     else:
         looking = encoder(config.encoder).pretrained()
-    parts = (album.train.images, album.validation.images)
-    return [image_features(images, images.fingerprint, looking) for images in parts]
+    train, validation = (
+        image_features(part.images, part.images.fingerprint, looking) for part in (album.train, album.validation)
+    )
+    return train, validation
 
 
 def caption_datasets(

@@ -5,6 +5,7 @@ import functools
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
+from typing import overload
 
 from apps.image_captioning.config import CaptioningConfig
 from apps.image_captioning.images import bad_images
@@ -33,8 +34,14 @@ class Images(Sequence[bytes]):
     def __len__(self) -> int:
         return len(self.files)
 
-    def __getitem__(self, index: int) -> bytes:
-        return self.files[index].read()
+    @overload
+    def __getitem__(self, index: int) -> bytes: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> "Images": ...
+
+    def __getitem__(self, index: int | slice) -> "bytes | Images":
+        return Images(self.files[index]) if isinstance(index, slice) else self.files[index].read()
 
     @functools.cached_property
     def fingerprint(self) -> str:
@@ -121,8 +128,10 @@ def read_album(source: str, config: CaptioningConfig, seed: int = SPLIT_SEED) ->
     return Album(
         source,
         _fingerprint(members),
-        *(_part(members[part]) for part in PARTS),
-        tuple(f"{begin}: {', '.join(rest)}" for begin, rest in notes.items() if rest),
+        train=_part(members["train"]),
+        validation=_part(members["validation"]),
+        test=_part(members["test"]),
+        notes=tuple(f"{begin}: {', '.join(rest)}" for begin, rest in notes.items() if rest),
     )
 
 
@@ -154,7 +163,8 @@ def without_bad_images(album: Album, skip_bad: bool) -> Album:
             )
         parts[name] = part
     left_out = (f"left out: {len(bad):,} images that cannot be decoded; the first: {bad[0]}",) if bad else ()
-    return dataclasses.replace(album, **parts, notes=album.notes + left_out)
+    train, validation, test = (parts[name] for name in PARTS)
+    return dataclasses.replace(album, train=train, validation=validation, test=test, notes=album.notes + left_out)
 
 
 class _Plain(dict):

@@ -217,7 +217,7 @@ def examples(
     }
 
 
-def _bleu(references: Sequence[Sequence[str | None]] | None = None) -> BLEU:
+def _bleu(references: Sequence[Sequence[str]] | None = None) -> BLEU:
     return BLEU(tokenize="none", smooth_method="none", force=True, references=references)
 
 
@@ -229,8 +229,8 @@ def _plain(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> tu
     return [plain_caption(text) for text in hypotheses], plain
 
 
-def _streams(references: Sequence[Sequence[str]]) -> list[list[str | None]]:
-    """The first reference of each image, the second, and so on; None where an image has no more."""
+def _streams(references: Sequence[Sequence[str]]) -> list[list[Any]]:
+    """The first reference of each image, the second, and so on; None, as sacreBLEU has it, where there is no more."""
     most = max(map(len, references))
     return [[texts[number] if number < len(texts) else None for texts in references] for number in range(most)]
 
@@ -314,7 +314,8 @@ class CiderSpace:
 
     def _vectors(self, words: Sequence[Sequence[str]], order: int) -> scipy.sparse.csr_array:
         """Counts of n-grams times their weights: float64 [captions, n-grams]."""
-        known, new = self._ids[order - 1], {}
+        known = self._ids[order - 1]
+        new: dict[Gram, int] = {}
         rows = [
             [known[gram] if gram in known else new.setdefault(gram, len(known) + len(new)) for gram in grams(w, order)]
             for w in words

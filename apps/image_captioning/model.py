@@ -6,17 +6,16 @@ from typing import Any
 import keras
 import tensorflow as tf
 from keras import ops
+from tensorflow import Tensor
 
 from apps.image_captioning.config import CaptioningConfig
 from apps.image_captioning.efficientnet_lite import train_last_blocks
 from apps.image_captioning.encoders import encoder as find_encoder
 from recur.layers.builders import attention_decoder, recurrent_stack
-from recur.layers.decoders import Decoder
+from recur.layers.decoders import AttentionDecoder, Decoder
 from recur.layers.regularization import DropoutEmbedding
 from recur.text.words import PADDING
 from recur.training.model import ConfiguredModel
-
-Tensor = Any
 
 
 @keras.saving.register_keras_serializable("recur")
@@ -62,7 +61,9 @@ class CaptioningModel(ConfiguredModel[CaptioningConfig]):
         self.embedding_dropout = keras.layers.SpatialDropout1D(config.embedding_dropout)
         self.context_dropout = keras.layers.Dropout(dropout)
         if config.attention:
-            self.decoder = attention_decoder("bahdanau", config.cell, units, config.layers, dropout=dropout, gate=True)
+            self.decoder: AttentionDecoder | Decoder = attention_decoder(
+                "bahdanau", config.cell, units, config.layers, dropout=dropout, gate=True
+            )
         else:
             self.decoder = Decoder(recurrent_stack(config.cell, units, config.layers, dropout=dropout))
         self.projection = keras.layers.Dense(embedding_units, use_bias=False, name="projection")
@@ -79,8 +80,10 @@ class CaptioningModel(ConfiguredModel[CaptioningConfig]):
         rows, columns = self.map_shape
         self.regions.build(self.encoder.output_shape)
         self.embedding.build((None, None))
-        memory = [(None, rows * columns, units)] if self.config.attention else []
-        self.decoder.build((None, None, width), *memory, (None, units))
+        if isinstance(self.decoder, Decoder):
+            self.decoder.build((None, None, width), (None, units))
+        else:
+            self.decoder.build((None, None, width), (None, rows * columns, units), (None, units))
         self.projection.build((None, units))
         self.softmax_bias = self.add_weight(
             shape=(self.sizes["vocabulary_size"],), initializer="zeros", name="softmax_bias"
@@ -149,12 +152,11 @@ class CaptioningModel(ConfiguredModel[CaptioningConfig]):
             Logits [batch, vocabulary_size], the new states, and the attention's weights [batch, regions] or None.
         """
         embedded = self._embed(symbols[:, None])[:, 0]
-        if self.config.attention:
-            output, states, weights = self.decoder.step(embedded, states, memory)
-        else:
-            output, states = self.decoder.step(embedded, states)
-            weights = None
-        return self._logits(output), states, weights
+        if isinstance(self.decoder, Decoder):
+            output, after = self.decoder.step(embedded, states)
+            return self._logits(output), after, None
+        output, after, weights = self.decoder.step(embedded, states, memory)
+        return self._logits(output), after, weights
 
     def _embed(self, ids: Tensor, training: bool = False) -> Tensor:
         return self.embedding_dropout(self.embedding(ids, training=training), training=training)

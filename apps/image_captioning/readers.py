@@ -119,8 +119,9 @@ def read_folder(path: Path, config: CaptioningConfig) -> list[Entry]:
     if not _has_images(files):
         raise InputError(f"{folder} has no images; give {LAYOUT}")
     content = table.read()
+    parts: dict[str, str] = {}
     if TOKEN.match(content[:1000].decode("utf-8", "replace")):
-        captions, parts = _read_tokens(sources.decoded(content, Path(table.name)), table.name), {}
+        captions = _read_tokens(sources.decoded(content, Path(table.name)), table.name)
     else:
         captions, parts = _read_table(content, table.name, config)
     images = {name: file for name, file in files.items() if IMAGE.search(name)}
@@ -218,7 +219,9 @@ def _read_lists(files: Mapping[str, NamedBytes]) -> dict[str, str]:
     parts: dict[str, str] = {}
     for part, wanted in LISTS.items():
         name = next((name for name in files if PurePosixPath(name).name == wanted), None)
-        lines = sources.decoded(files[name].read(), Path(files[name].name)).split("\n") if name else []
+        if name is None:
+            continue
+        lines = sources.decoded(files[name].read(), Path(files[name].name)).split("\n")
         for image in filter(None, map(str.strip, lines)):
             if parts.setdefault(image, part) != part:
                 raise InputError(f"{files[name].name} has {image!r}, which is in {parts[image]} too; delete it in one")
@@ -246,9 +249,9 @@ def _joined(
         if by_ending.get(ending, "") is None:
             two = [path for path in images if path == ending or path.endswith(f"/{ending}")][:2]
             raise InputError(f"{name} has {caption_name!r}, which may be {two[0]} or {two[1]}; give more of its path")
-        if path := by_ending.get(ending):
-            named[caption_name] = images[path]
-            rest.pop(path, None)
+        if file := by_ending.get(ending):
+            named[caption_name] = images[file]
+            rest.pop(file, None)
     if not named:
         first = next(iter(captions), "")
         raise InputError(
@@ -302,7 +305,8 @@ class StoredImages:
     def __init__(self, dataset: "tf.data.Dataset"):
         self._dataset = dataset.map(lambda example: example["image"])
         self._lock = threading.Lock()
-        self._next, self._rest = 0, iter(())
+        self._next = 0
+        self._rest: Iterator[bytes] = iter(())
 
     def read(self, index: int) -> bytes:
         """The bytes of one, at once if the one before it was read last.
@@ -312,7 +316,7 @@ class StoredImages:
         """
         with self._lock:
             if index != self._next or index == 0:
-                self._rest: Iterator[bytes] = self._dataset.skip(index).as_numpy_iterator()
+                self._rest = self._dataset.skip(index).as_numpy_iterator()
             self._next = index + 1
             try:
                 return next(self._rest)

@@ -124,8 +124,9 @@ def draw_scenes(seed: int, group: str, count: int) -> Iterator[Scene]:
     wanted = group if group.startswith("unseen") else "seen"
     while count:
         number, layout = int(random.integers(1, len(NUMBERS) + 1)), int(random.integers(2**32))
-        parts = (list(kind)[random.integers(len(kind))] for kind in (COLOURS, THINGS, RELATIONS, ANIMALS))
-        scene = Scene(number, *parts, layout)
+        kinds = (list(COLOURS), list(THINGS), list(RELATIONS), list(ANIMALS))
+        colour, thing, relation, animal = (names[random.integers(len(names))] for names in kinds)
+        scene = Scene(number, colour, thing, relation, animal, layout)
         if scene.group == wanted:
             count -= 1
             yield scene
@@ -206,8 +207,10 @@ def _glyph(character: str, colour: str | None) -> Image.Image:
     glyph = glyph.crop(glyph.getbbox())
     if colour is None:
         return glyph
-    light = Image.blend(Image.new("RGB", (1, 1), COLOURS[colour]), Image.new("RGB", (1, 1), "white"), 0.35)
-    shades = ImageOps.colorize(glyph.convert("L"), "black", light.getpixel((0, 0)), COLOURS[colour], midpoint=120)
+    blend = Image.blend(Image.new("RGB", (1, 1), COLOURS[colour]), Image.new("RGB", (1, 1), "white"), 0.35)
+    light = blend.getpixel((0, 0))
+    assert isinstance(light, tuple)  # red, green, blue
+    shades = ImageOps.colorize(glyph.convert("L"), "black", light, COLOURS[colour], midpoint=120)
     shades.putalpha(glyph.getchannel("A"))
     return shades
 

@@ -81,10 +81,15 @@ class Captioner(ServingModule[CaptioningModel]):
         """
         rows, columns = self._map_shape
         shape = [None, self._config.longest, rows * columns]
+
+        def best_of(hypotheses: Hypotheses) -> tuple[tf.Tensor, ...]:
+            assert hypotheses.attention is not None
+            return hypotheses.symbols[:, 0], mean_scores(hypotheses)[:, 0], hypotheses.attention[:, 0]
+
         symbols, score, weights = self._search_all(
             image_bytes,
             1,
-            lambda best: (best.symbols[:, 0], mean_scores(best)[:, 0], best.attention[:, 0]),
+            best_of,
             ((END, shape[:2]), (float("nan"), [None]), (0.0, shape)),
         )
         caption = self._vocabulary.decode(symbols)

@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
+from tensorflow import Tensor
 
 from apps.image_captioning.assets import CaptionVocabulary
 from apps.image_captioning.batches import album_features
@@ -19,7 +20,6 @@ from recur.text.subwords import BEGIN, END
 from recur.text.words import PADDING, UNKNOWN
 from recur.training.task import Datasets, Stage
 
-Tensor = Any
 Rewards = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 FIRST_STAGE = "cross_entropy"
@@ -43,9 +43,9 @@ def self_critical_stage(
 
     def learner() -> keras.Model:
         reward = CaptionReward(vocabulary, album.train.captions)
-        parts = (rewards_of(reward, part.captions) for part in (album.train, album.validation))
+        rewards, validation_rewards = (rewards_of(reward, part.captions) for part in (album.train, album.validation))
         none = {"word_dropout": 0.0, "embedding_dropout": 0.0, "output_dropout": 0.0, "scheduled_sampling": 0.0}
-        model = SelfCriticalModel(*parts, config, vocabulary_size=len(vocabulary), **none)
+        model = SelfCriticalModel(rewards, validation_rewards, config, vocabulary_size=len(vocabulary), **none)
         model.build()
         return model
 

@@ -87,8 +87,10 @@ def read_corpus(source: str, validation_fraction: float, seed: int, text_column:
         source,
         sources.fingerprint([*everything, *unlabelled]),
         labels,
-        *(_part(rows, labels) for rows in (train, validation, test)),
-        unlabelled,
+        train=_part(train, labels),
+        validation=_part(validation, labels),
+        test=_part(test, labels),
+        unlabelled=unlabelled,
     )
 
 

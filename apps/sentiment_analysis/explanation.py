@@ -81,9 +81,10 @@ def coloured(tokens: Sequence[str | bytes], weights: Sequence[float] | np.ndarra
 
 def in_terminal(tokens: Sequence[str | bytes], weights: Sequence[float] | np.ndarray) -> str:
     """The same with the codes by which a terminal shows colours."""
-    console = rich.console.Console(file=io.StringIO(), force_terminal=True, color_system="truecolor", width=10**6)
+    written = io.StringIO()
+    console = rich.console.Console(file=written, force_terminal=True, color_system="truecolor", width=10**6)
     console.print(coloured(tokens, weights), end="", soft_wrap=True)
-    return console.file.getvalue()
+    return written.getvalue()
 
 
 def with_page(answers: Iterable[dict[str, Any]], path: Path, show: Callable[[dict[str, Any]], str]) -> Iterator[str]:

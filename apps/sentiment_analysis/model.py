@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 import keras
 import tensorflow as tf
 from keras import ops
+from tensorflow import Tensor
 
 from apps.sentiment_analysis.config import SentimentConfig
 from recur.layers.builders import many_to_one, recurrent_stack
@@ -15,8 +16,6 @@ from recur.layers.pooling import SequencePooling, pooling
 from recur.layers.regularization import DropoutEmbedding
 from recur.text.words import PADDING
 from recur.training.model import ConfiguredModel
-
-Tensor = Any
 
 ROWS = 1024  # of logits of the whole vocabulary, that are computed together
 
@@ -128,8 +127,8 @@ def _reader(config: SentimentConfig) -> ManyToOne | SequencePooling:
     """From the words of a review to one vector; without recurrence by pooling alone."""
     if config.cell == "none":
         return pooling(config.pooling, **({"units": config.embedding_units} if config.pooling == "attention" else {}))
-    settings = {"pooling": config.pooling, "bidirectional": config.bidirectional, "dropout": config.dropout}
-    return many_to_one(config.cell, config.units, config.layers, **settings)
+    settings = {"bidirectional": config.bidirectional, "dropout": config.dropout}
+    return many_to_one(config.cell, config.units, config.layers, pooling=config.pooling, **settings)
 
 
 @keras.saving.register_keras_serializable("recur")
@@ -199,7 +198,8 @@ class ReviewLanguageModel(ConfiguredModel[SentimentConfig]):
         """
         carried = self.carried["training" if training else "validation"]
         keep = ops.expand_dims(inputs["carry"], -1)
-        known, after = [], []
+        known: list[Tensor] = []
+        after: list[Tensor] = []
         for name, stack in zip(("forward", "backward"), self.directions, strict=False):
             embedded = self.input_dropout(self.embedding(inputs[name]), training=training)
             begin = len(after)

@@ -2,7 +2,7 @@
 
 import dataclasses
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import tensorflow as tf
@@ -38,7 +38,7 @@ class StockAssets:
     @classmethod
     def read(cls, folder: Path) -> Self:
         """Reads `scaler.json`, and `calibration.npz` where there is one."""
-        scaler = {name: tuple(value) for name, value in files.read_json(folder / SCALER).items()}
+        scaler: dict[str, Any] = {name: tuple(value) for name, value in files.read_json(folder / SCALER).items()}
         if not (folder / CALIBRATION).exists():
             return cls(**scaler)
         with np.load(folder / CALIBRATION) as arrays:

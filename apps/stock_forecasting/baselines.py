@@ -16,10 +16,12 @@ import tqdm
 
 from apps.stock_forecasting.config import LEVELS, reported_horizons
 from apps.stock_forecasting.data import Corpus, Origins
-from apps.stock_forecasting.volatility import ewma, garch, rolling_quantiles
+from apps.stock_forecasting.volatility import Residuals, ewma, garch, rolling_quantiles
 
 WINDOWS = (250, 500, 1000)
 """Rows: one, two and four years of trading days."""
+RESIDUALS: Sequence[Residuals] = ("normal", "empirical")
+"""The kinds that each model of volatility is tried with."""
 
 
 def last_value(
@@ -108,8 +110,8 @@ BASELINES: Mapping[str, Baseline] = {
     "last_value": last_value,
     "drift": drift,
     **{f"random_walk_{window}": partial(random_walk, window=window) for window in WINDOWS},
-    **{f"ewma_{residuals}": partial(ewma, residuals=residuals) for residuals in ("normal", "empirical")},
-    **{f"garch_{residuals}": partial(garch, residuals=residuals) for residuals in ("normal", "empirical")},
+    **{f"ewma_{residuals}": partial(ewma, residuals=residuals) for residuals in RESIDUALS},
+    **{f"garch_{residuals}": partial(garch, residuals=residuals) for residuals in RESIDUALS},
 }
 """GARCH is fitted on all rows up to the first origin of the part, validation's included."""
 

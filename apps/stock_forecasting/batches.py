@@ -165,10 +165,10 @@ def train_batches(every: Sequence[Series], origins: Origins, config: StockConfig
     def plan(turn: int) -> list[np.ndarray]:
         """Of each example its ticker's place, the last row of its segment, rows before that, whether it is withheld."""
         random = np.random.default_rng([config.seed, turn])
-        segments = []
+        segments: list[tuple[int, int]] = []
         for ticker, rows in enumerate(origins):
             count = segments_of(rows, config)
-            begin = random.integers(max(0, len(rows) - count * steps) + 1)
+            begin = int(random.integers(max(0, len(rows) - count * steps) + 1))
             segments += [(ticker, min(begin + steps * (place + 1), len(rows)) - 1) for place in range(count)]
         random.shuffle(segments)
         shifts = random.integers(config.every, size=len(segments))

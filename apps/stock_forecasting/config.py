@@ -19,7 +19,11 @@ CONFIDENCES = (0.5, 0.8, 0.95)
 
 Group = Literal["range", "volume", "calendar"]
 """Features of more than the close."""
-INPUTS = {"range": {"high": "float32", "low": "float32"}, "volume": {"volume": "float32"}, "calendar": {"day": "int32"}}
+INPUTS: dict[Group, dict[str, str]] = {
+    "range": {"high": "float32", "low": "float32"},
+    "volume": {"volume": "float32"},
+    "calendar": {"day": "int32"},
+}
 """What each group needs beside `close`: all [N, window]; `day` counts from 1970-01-01."""
 
 

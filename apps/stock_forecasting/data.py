@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Iterator, Sequence
+from typing import TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -13,7 +14,7 @@ from recur.errors import InputError
 
 Origins = tuple[np.ndarray, ...]
 """For each ticker int64 [origins], the rows that forecasts are made from: the last row that they may know of."""
-Time = pd.Timestamp | int
+Time: TypeAlias = pd.Timestamp | int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,8 +82,8 @@ def read_corpus(source: str, config: StockConfig) -> Corpus:
                 f"{_span(name, *boundaries)}; give more rows, another `test_from`, or a shorter window or horizon"
             )
     notes += _calendars(kept)
-    parts = (b for prices in kept for b in (prices.name, *_bytes(prices.table)))
-    fingerprint = sources.fingerprint([*parts, *(o.tobytes() for part in (train, validation, test) for o in part)])
+    contents = (b for prices in kept for b in (prices.name, *_bytes(prices.table)))
+    fingerprint = sources.fingerprint([*contents, *(o.tobytes() for part in (train, validation, test) for o in part)])
     return Corpus(source, fingerprint, tuple(kept), train, validation, test, *boundaries, tuple(notes))
 
 
@@ -107,8 +108,11 @@ def divide(
     """
     first, rows = window - 1, len(index)
     validation, test = (int(index.searchsorted(time)) for time in (validation_from, test_from))
-    starts, ends = (first, max(first, validation), max(first, test)), (validation, test, rows)
-    return tuple(np.arange(start, max(start, end - horizon)) for start, end in zip(starts, ends, strict=True))
+
+    def origins(start: int, end: int) -> np.ndarray:
+        return np.arange(start, max(start, end - horizon))
+
+    return origins(first, validation), origins(max(first, validation), test), origins(max(first, test), rows)
 
 
 def _boundaries(source: str, panel: list[Prices], config: StockConfig) -> tuple[Time, Time]:
@@ -133,7 +137,7 @@ def _boundaries(source: str, panel: list[Prices], config: StockConfig) -> tuple[
         begins, ends = (_shown(time, dated) for time in (every[0], every[-1]))
         raise InputError(f"{source} goes from {begins} to {ends}; test cannot begin at {_shown(test, dated)}")
     validation = before[int(len(before) * (1 - validation_fraction))]
-    return tuple(pd.Timestamp(time) if dated else int(time) for time in (validation, test))
+    return (pd.Timestamp(validation), pd.Timestamp(test)) if dated else (int(validation), int(test))
 
 
 def _shown(time: np.datetime64 | np.integer, dated: bool) -> str:

@@ -91,7 +91,7 @@ def best_of_families(of_baselines: Mapping[str, np.ndarray]) -> dict[str, str]:
     Args:
         of_baselines: Losses [n, H] by name.
     """
-    chosen = {}
+    chosen: dict[str, str] = {}
     for name in of_baselines:
         family = next((short for short, prefix in FAMILIES.items() if name.startswith(prefix)), name)
         if family not in chosen or of_baselines[name].mean() < of_baselines[chosen[family]].mean():

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from apps.stock_forecasting.config import interval_ends
 from recur.metrics.calibration import wilson_interval
@@ -50,9 +51,9 @@ def pinball(quantiles: np.ndarray, targets: np.ndarray, levels: Sequence[float])
     Raises:
         ValueError: The shapes do not fit, or a number is not finite.
     """
-    quantiles, targets, levels = _checked(quantiles, targets, levels)
+    quantiles, targets, tau = _checked(quantiles, targets, levels)
     error = targets[..., None] - quantiles
-    return np.maximum(levels * error, (levels - 1) * error)
+    return np.maximum(tau * error, (tau - 1) * error)
 
 
 def crps(quantiles: np.ndarray, targets: np.ndarray, levels: Sequence[float]) -> np.ndarray:
@@ -65,11 +66,11 @@ def crps(quantiles: np.ndarray, targets: np.ndarray, levels: Sequence[float]) ->
     Returns:
         float64 [n, H], in the unit of the targets.
     """
-    quantiles, targets, levels = _checked(quantiles, targets, levels)
+    quantiles, targets, tau = _checked(quantiles, targets, levels)
     quantiles = np.concatenate([quantiles[..., :1], quantiles, quantiles[..., -1:]], axis=-1)
-    levels = np.concatenate([[0.0], levels, [1.0]])
+    tau = np.concatenate([[0.0], tau, [1.0]])
     error = targets[..., None] - quantiles
-    return 2 * np.trapezoid(np.maximum(levels * error, (levels - 1) * error), levels, axis=-1)
+    return 2 * np.trapezoid(np.maximum(tau * error, (tau - 1) * error), tau, axis=-1)
 
 
 def weighted_quantile_loss(quantiles: np.ndarray, targets: np.ndarray, levels: Sequence[float]) -> float:
@@ -175,7 +176,7 @@ def covered(quantiles: np.ndarray, targets: np.ndarray, levels: Sequence[float],
     Returns:
         bool [n, H]; the mean is the coverage.
     """
-    quantiles, targets, levels = _checked(quantiles, targets, levels)
+    quantiles, targets, _ = _checked(quantiles, targets, levels)
     low, high = interval(quantiles, levels, confidence)
     return (low <= targets) & (targets <= high)
 
@@ -212,17 +213,17 @@ def pit(quantiles: np.ndarray, targets: np.ndarray, levels: Sequence[float]) -> 
         Diebold, F. X., Gunther, T. A. and Tay, A. S. (1998), "Evaluating Density Forecasts with Applications to
         Financial Risk Management", International Economic Review 39(4).
     """
-    quantiles, targets, levels = _checked(quantiles, targets, levels)
+    quantiles, targets, tau = _checked(quantiles, targets, levels)
     below = (quantiles < targets[..., None]).sum(axis=-1)
     not_above = (quantiles <= targets[..., None]).sum(axis=-1)
     on_some = not_above > below
-    lower, upper = (np.clip(below + offset, 0, len(levels) - 1)[..., None] for offset in (-1, 0))
+    lower, upper = (np.clip(below + offset, 0, len(tau) - 1)[..., None] for offset in (-1, 0))
     low, high = (np.take_along_axis(quantiles, index, axis=-1)[..., 0] for index in (lower, upper))
     gap = high - low
     share = np.divide(targets - low, gap, out=np.zeros_like(gap), where=gap > 0)
-    between = levels[lower[..., 0]] + share * (levels[upper[..., 0]] - levels[lower[..., 0]])
-    inside = np.where(below == 0, levels[0] / 2, np.where(below == len(levels), (1 + levels[-1]) / 2, between))
-    equal = (levels[np.minimum(below, len(levels) - 1)] + levels[np.maximum(not_above, 1) - 1]) / 2
+    between = tau[lower[..., 0]] + share * (tau[upper[..., 0]] - tau[lower[..., 0]])
+    inside = np.where(below == 0, tau[0] / 2, np.where(below == len(tau), (1 + tau[-1]) / 2, between))
+    equal = (tau[np.minimum(below, len(tau) - 1)] + tau[np.maximum(not_above, 1) - 1]) / 2
     return np.where(on_some, equal, inside)
 
 
@@ -238,16 +239,14 @@ def _errors(forecasts: np.ndarray, targets: np.ndarray) -> np.ndarray:
     return targets - forecasts
 
 
-def _checked(
-    quantiles: np.ndarray, targets: np.ndarray, levels: Sequence[float]
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _checked(quantiles: ArrayLike, targets: ArrayLike, levels: ArrayLike) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """All three as float64 arrays; args and errors are those of `pinball`."""
-    quantiles, targets, levels = (np.asarray(numbers, np.float64) for numbers in (quantiles, targets, levels))
-    if targets.ndim != 2 or not len(targets) or quantiles.shape != (*targets.shape, *levels.shape):
-        shapes = f"{quantiles.shape}, {targets.shape} and {levels.shape}"
+    q, y, tau = (np.asarray(numbers, np.float64) for numbers in (quantiles, targets, levels))
+    if y.ndim != 2 or not len(y) or q.shape != (*y.shape, *tau.shape):
+        shapes = f"{q.shape}, {y.shape} and {tau.shape}"
         raise ValueError(f"need quantiles [n, H, Q], targets [n, H] and levels [Q], got {shapes}")
-    if not (np.isfinite(quantiles).all() and np.isfinite(targets).all()):
+    if not (np.isfinite(q).all() and np.isfinite(y).all()):
         raise ValueError("a quantile or a target is not finite")
-    if levels[0] <= 0 or levels[-1] >= 1 or (np.diff(levels) <= 0).any():
-        raise ValueError(f"levels rise between 0 and 1, got {levels.tolist()}")
-    return quantiles, targets, levels
+    if tau[0] <= 0 or tau[-1] >= 1 or (np.diff(tau) <= 0).any():
+        raise ValueError(f"levels rise between 0 and 1, got {tau.tolist()}")
+    return q, y, tau

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import scipy.stats
 import tensorflow as tf
+from tensorflow import Tensor
 
 from apps.stock_forecasting.config import LEVELS, StockConfig, inputs_of, reported_horizons
 from apps.stock_forecasting.features import REACH, feature_names, features_of, recent_volatility
@@ -14,7 +15,6 @@ from apps.stock_forecasting.filtered_simulation import simulate
 from recur.layers.builders import recurrent_stack
 from recur.training.model import ConfiguredModel
 
-Tensor = Any
 PERCENT = 100.0
 """The model speaks of returns in percent, so that losses are numbers of about 1."""
 

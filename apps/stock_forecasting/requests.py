@@ -52,7 +52,7 @@ def parse(inputs: Sequence[str], options: ForecastOptions, shapes: Shapes) -> Re
     """
     signature = "panel" if "panel" in shapes else "serving_default"
     wanted = shapes[signature]
-    window = wanted["close"][1]
+    window = _window(wanted)
     groups = tuple(group for group, columns in INPUTS.items() if columns.keys() <= wanted.keys())
     parsed, rows = [], []
     for path in inputs:
@@ -147,12 +147,19 @@ def warmup(shapes: Shapes) -> Mapping[str, Mapping[str, np.ndarray]]:
     """A window of prices that rise and fall, for each signature."""
     requests = {}
     for signature, inputs in shapes.items():
-        window = inputs["close"][1]
+        window = _window(inputs)
         close = (100 + np.sin(np.arange(window, dtype=np.float32)))[None]
         usual = {"close": close, "high": close + 1, "low": close - 1, "volume": close}
         usual |= {"day": np.arange(window, dtype=np.int32)[None], "ticker": np.array([b""], dtype=object)}
         requests[signature] = {name: usual[name] for name in inputs}
     return requests
+
+
+def _window(inputs: Mapping[str, tuple[int | None, ...]]) -> int:
+    """How many rows a signature reads; an export has fixed it."""
+    window = inputs["close"][1]
+    assert window is not None
+    return window
 
 
 def _named(date: Any) -> Any:

@@ -5,12 +5,11 @@ from typing import Any, ClassVar
 
 import keras
 from keras import ops
+from tensorflow import Tensor
 
 from apps.text_generation.config import TextGenerationConfig
 from recur.layers.builders import recurrent_stack
 from recur.training.model import ConfiguredModel
-
-Tensor = Any
 
 
 @keras.saving.register_keras_serializable("recur")

@@ -165,5 +165,5 @@ class TextGenerator(ServingModule[CharacterLanguageModel]):
     def _encode(self, points: tf.Tensor) -> tf.Tensor:
         known = tf.constant(self._points)
         places = tf.minimum(tf.searchsorted(known, tf.reshape(points, [-1])), len(self._points) - 1)
-        found = tf.gather(known, places) == tf.reshape(points, [-1])
-        return tf.reshape(tf.where(found, places + 1, 0), tf.shape(points))
+        is_known = tf.gather(known, places) == tf.reshape(points, [-1])
+        return tf.reshape(tf.where(is_known, places + 1, 0), tf.shape(points))

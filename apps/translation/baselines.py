@@ -106,19 +106,21 @@ def fit_dictionary(
     """
     if len(sources) != len(targets):
         raise ValueError(f"need one target a source, got {len(sources)} sources and {len(targets)} targets")
-    known_sources, known_targets = defaultdict(lambda: len(known_sources) + 1), defaultdict(lambda: len(known_targets))
-    spellings, pairs = Counter(), []
+    known_sources: dict[str, int] = defaultdict(lambda: len(known_sources) + 1)
+    known_targets: dict[str, int] = defaultdict(lambda: len(known_targets))
+    spellings: Counter[str] = Counter()
+    pairs = []
     for source, target in zip(sources, targets, strict=True):
-        source, target = moses_words(source, source_language), moses_words(target, target_language)
-        if not 0 < len(source) <= LONGEST or not 0 < len(target) <= LONGEST:
+        read, written = moses_words(source, source_language), moses_words(target, target_language)
+        if not 0 < len(read) <= LONGEST or not 0 < len(written) <= LONGEST:
             continue
-        spellings.update(target[1:])  # the first word has a capital whatever it is
+        spellings.update(written[1:])  # the first word has a capital whatever it is
         pairs.append(
-            ([known_sources[word.lower()] for word in source], [known_targets[word.lower()] for word in target])
+            ([known_sources[word.lower()] for word in read], [known_targets[word.lower()] for word in written])
         )
     if not pairs:
         return Dictionary({}, source_language, target_language)
-    links = sum((len(source) + 1) * len(target) for source, target in pairs)
+    links = sum((len(read) + 1) * len(written) for read, written in pairs)
     lexicon = ibm_model_1(pairs[:: -(-links // MOST_LINKS)])
     spelled = {word.lower(): word for word, _ in reversed(spellings.most_common())}
     source_words, target_words = [None, *known_sources], list(known_targets)

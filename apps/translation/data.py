@@ -76,8 +76,9 @@ def read_corpus(source: str, config: TranslationConfig, seed: int = SPLIT_SEED) 
     if config.source == config.target:
         raise InputError(f"both languages are {config.source!r}; give two with `source` and `target`")
     contents = read_pairs(source, (config.source, config.target), config.columns)
-    own = {"train": contents.train, "validation": contents.validation, "test": contents.test}
-    parts = {part: _complete(rows) for part, rows in own.items() if rows is not None}
+    given = {"train": contents.train, "validation": contents.validation, "test": contents.test}
+    own = {part: rows for part, rows in given.items() if rows is not None}
+    parts = {part: _complete(rows) for part, rows in own.items()}
     dropped = dict(contents.dropped)
     for part, rows in parts.items():
         where = f" in {part}" if len(parts) > 1 else ""

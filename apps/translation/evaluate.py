@@ -103,7 +103,7 @@ def attended(translator: Translator, texts: Sequence[str]) -> list[AttentionMap]
     """Source tokens, tokens and weights [tokens, source tokens] of sentences, to draw; none of what is empty."""
     answer = translator.attention(tf.constant(list(texts)))
     columns = (answer[name].numpy() for name in ("source_tokens", "tokens", "weights"))
-    drawn = []
+    drawn: list[AttentionMap] = []
     for source, target, weights in zip(*columns, strict=True):
         read, written = ([token.decode() for token in tokens if token] for tokens in (source, target))
         if read and written:

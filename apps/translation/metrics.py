@@ -151,9 +151,9 @@ def by_length(
     check_aligned(sources, hypotheses, references)
     group_of = np.searchsorted(EDGES, [len(source.split()) for source in sources], side="left")
     names = [f"{low + 1}–{high}" for low, high in zip((0, *EDGES), EDGES, strict=False)] + [f"over {EDGES[-1]}"]
-    groups = []
+    groups: list[dict[str, str | int | float]] = []
     for group in np.unique(group_of):
-        rows = np.flatnonzero(group_of == group)
+        rows = np.flatnonzero(group_of == group).tolist()
         score = _bleu().corpus_score([hypotheses[row] for row in rows], [[references[row] for row in rows]]).score
         groups.append({"words": names[group], "sentences": len(rows), "bleu": min(100.0, float(score))})
     return groups

@@ -6,6 +6,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 from keras import ops
+from tensorflow import Tensor
 
 from apps.translation.config import TranslationConfig
 from recur.layers.attention import ProjectedMemory
@@ -14,8 +15,6 @@ from recur.layers.networks import EncoderDecoder
 from recur.layers.regularization import DropoutEmbedding
 from recur.text.words import PADDING
 from recur.training.model import ConfiguredModel
-
-Tensor = Any
 
 
 @keras.saving.register_keras_serializable("recur")

@@ -67,8 +67,9 @@ def read_pairs(source: str, languages: tuple[str, str], columns: tuple[int, int]
         rows, dropped = read_verses(languages)
         return Contents(rows, dropped=dropped)
     files = _aligned_files(source, languages)
-    if all(files):
-        return Contents(_read_aligned(*files))
+    first, second = files
+    if first is not None and second is not None:
+        return Contents(_read_aligned(first, second))
     # One file alone, say `mnist.tar`, does not make a prefix of what may be the name of a dataset.
     meant = any(files) or len(_languages_of(source)) > 1 or not sources.DATASET_NAME.fullmatch(source)
     if meant and not _exists(source) and (reason := _lacks(source, languages)):

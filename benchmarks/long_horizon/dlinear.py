@@ -4,8 +4,8 @@ from typing import Any
 
 import keras
 import tensorflow as tf
+from tensorflow import Tensor
 
-Tensor = Any
 KERNEL = 25
 """Rows of the moving average."""
 

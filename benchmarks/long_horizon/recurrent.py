@@ -4,10 +4,10 @@ from typing import Any
 
 import keras
 import tensorflow as tf
+from tensorflow import Tensor
 
 from recur.layers import recurrent_stack
 
-Tensor = Any
 LEVELS = ("last", "mean")
 LEAST_VARIANCE = 1e-5
 """Of a window, in units of train's: one that stands still has some."""

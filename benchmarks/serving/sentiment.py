@@ -88,7 +88,7 @@ def main(arguments: Arguments) -> None:
     words = words_read(texts, ours, example)
     with tempfile.TemporaryDirectory() as folder:
         exported = export(run, ours, example, Path(folder))
-        found = measure(exported, texts, arguments.rounds)
+        rates = measure(exported, texts, arguments.rounds)
     rows = [
         {
             "called_through": loader,
@@ -96,9 +96,9 @@ def main(arguments: Arguments) -> None:
             "model": name,
             "reviews_per_second": rate,
             "words_per_second": rate * words[name],
-            "times_example": rate / found[loader, batch, EXAMPLE],
+            "times_example": rate / rates[loader, batch, EXAMPLE],
         }
-        for (loader, batch, name), rate in found.items()
+        for (loader, batch, name), rate in rates.items()
     ]
     report = {"run": run.label, "data": corpus.source, "reviews": len(texts), "rounds": arguments.rounds}
     report |= {"cores": os.cpu_count(), "words_per_review": words, "rows": rows}
@@ -124,22 +124,22 @@ def keras_example(texts: Sequence[bytes]) -> keras.Model:
 
 def competitors(trained: Trained) -> dict[str, Trained]:
     """The run's model, and the same one when it reads no more words of a review than Keras's example."""
-    found = {"Recur": trained}
+    models = {"Recur": trained}
     if trained.config.longest > LONGEST:
         shorter = dataclasses.replace(trained.config, longest=LONGEST)
-        found[f"Recur, {LONGEST} words"] = dataclasses.replace(trained, config=shorter)
-    return found
+        models[f"Recur, {LONGEST} words"] = dataclasses.replace(trained, config=shorter)
+    return models
 
 
 def words_read(texts: Sequence[bytes], ours: dict[str, Trained], example: keras.Model) -> dict[str, float]:
     """Words of a review that each model reads, in the mean: padding is none."""
     words = split_words(normalise(tf.constant(texts)))
-    found = {
+    lengths = {
         name: clip_length(words, trained.config.longest, trained.config.keep).row_lengths()
         for name, trained in ours.items()
     }
-    found[EXAMPLE] = np.count_nonzero(example.layers[0](tf.constant(texts)), axis=1)
-    return {name: float(np.mean(lengths)) for name, lengths in found.items()}
+    lengths[EXAMPLE] = np.count_nonzero(example.layers[0](tf.constant(texts)), axis=1)
+    return {name: float(np.mean(of_reviews)) for name, of_reviews in lengths.items()}
 
 
 def export(run: Run, ours: dict[str, Trained], example: keras.Model, folder: Path) -> dict[str, Path]:

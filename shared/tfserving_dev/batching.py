@@ -242,7 +242,8 @@ class BatchQueue:
         form = next((form for form, tasks in self._tasks.items() if self._due(tasks) <= now), None)
         if form is None:
             return []
-        waiting, taken, rows = self._tasks.pop(form), [], 0
+        waiting, rows = self._tasks.pop(form), 0
+        taken: list[Task] = []
         while waiting and (not taken or rows + waiting[0].rows <= self._largest):
             taken.append(waiting.popleft())
             rows += taken[-1].rows

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import enum
+import functools
 import json
 import threading
 import time
@@ -65,9 +66,7 @@ class Servable:
             raise _loading_error(path, error) from None
         self.signatures = {name: self.signature_defs[name] for name in self._model.signatures}
         self._queues = {
-            signature: BatchQueue(
-                lambda inputs, signature=signature: self.run(signature, inputs), parameters, most_waiting
-            )
+            signature: BatchQueue(functools.partial(self.run, signature), parameters, most_waiting)
             for signature in self.signatures
         }
 

@@ -13,6 +13,7 @@ import itertools
 import json
 import math
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -43,9 +44,9 @@ _FIELDS = {
 }
 """NumPy's type, and the field of a `TensorProto` with its single values, by TensorFlow's number of the type (which
 TensorBoard's copy gives without the import of all of TensorFlow)."""
-DTYPES = {number: np.dtype(dtype) for number, (dtype, _) in _FIELDS.items()}
+DTYPES: dict[int, np.dtype] = {number: np.dtype(dtype) for number, (dtype, _) in _FIELDS.items()}
 """NumPy's types by TensorFlow's numbers. Strings are Python objects, for NumPy's own drop trailing NULs."""
-NUMBERS = {dtype: number for number, dtype in DTYPES.items()}
+NUMBERS: dict[np.dtype, int] = {dtype: number for number, dtype in DTYPES.items()}
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _SHOWN = 256
 _NO_NUMBERS = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|(?P<sign>-?)(?P<what>Inf(?:inity)?|NaN)\b', re.DOTALL)
@@ -98,7 +99,7 @@ def from_proto(name: str, proto: Any) -> np.ndarray:
     return _from_values(getattr(proto, field), dtype, size).reshape(shape)
 
 
-def _from_values(values: object, dtype: type, size: int) -> np.ndarray:
+def _from_values(values: Sequence[Any], dtype: type, size: int) -> np.ndarray:
     if dtype is np.float16:
         given = np.array(values, np.uint16).view(np.float16)
     elif issubclass(dtype, np.complexfloating):
@@ -113,7 +114,7 @@ def _from_values(values: object, dtype: type, size: int) -> np.ndarray:
         given = given.astype(dtype, copy=False)  # cut, as TensorFlow does
     if given.size >= size:
         return given[:size]
-    filled = np.full(size, given[-1] if given.size else b"" if dtype is np.object_ else 0, dtype)
+    filled: np.ndarray = np.full(size, given[-1] if given.size else b"" if dtype is np.object_ else 0, dtype)
     filled[: given.size] = given
     return filled
 
@@ -279,7 +280,8 @@ def _flatten(value: Any) -> tuple[list[int], list[Any]]:
 
 
 def _misplaced(leaf: Any, level: int, beside: list[Any]) -> ServingError:
-    rank, first = level, beside
+    rank = level
+    first: Any = beside
     while isinstance(first, list):
         rank, first = rank + 1, first[0] if first else None
     place = f"level: {level + 1} in the JSON DOM. Expected at level: {rank}"

@@ -140,10 +140,11 @@ def _classes(outputs: Mapping[str, np.ndarray], size: int) -> classification_pb2
     if classes is not None and scores is not None and classes.shape != scores.shape:
         sizes = f"{classes.shape[1]} vs. {scores.shape[1]}"
         raise invalid(f"Tensors class and score should match in dim_size(1). Got {sizes}")
+    count = next(array.shape[1] for array in (classes, scores) if array is not None)
     result = classification_pb2.ClassificationResult()
     for row in range(size):
-        labels = [None] * scores.shape[1] if classes is None else classes[row].tolist()
-        values = [None] * len(labels) if scores is None else scores[row].tolist()
+        labels = [None] * count if classes is None else classes[row].tolist()
+        values = [None] * count if scores is None else scores[row].tolist()
         made = result.classifications.add()
         for label, value in zip(labels, values, strict=True):
             made.classes.add(label=label and label.decode("utf-8", "replace"), score=value)

@@ -4,7 +4,7 @@ import logging
 import time
 from collections.abc import Callable
 from concurrent.futures import CancelledError
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import grpc
 import numpy as np
@@ -32,7 +32,7 @@ _LOG = logging.getLogger(__name__)
 _STATUS = {code.value[0]: code for code in grpc.StatusCode}
 _LONGEST_MESSAGE = 2048  # characters: a status travels among the headers, which clients take up to 8 KB of
 ResponseT = TypeVar("ResponseT")
-Context = grpc.ServicerContext
+Context: TypeAlias = grpc.ServicerContext
 _LONGEST_WAIT = 3600.0  # seconds; without a deadline the time that remains is eternity
 
 

@@ -75,8 +75,8 @@ def docker_command(settings: ServerSettings, folder: Path) -> list[str]:
     command = ["docker", "run", "--rm", "--init"]
     for outside, inside in ((settings.rest_port, 8501), (settings.grpc_port, 8500)):
         command += ["--publish", f"{settings.host}:{outside}:{inside}"]
-    for outside, inside in ((settings.models.absolute(), _CONTAINER_MODELS), (folder, _CONTAINER_CONFIG)):
-        command += ["--mount", f"type=bind,source={outside},target={inside},readonly"]
+    for source, target in ((settings.models.absolute(), _CONTAINER_MODELS), (folder, _CONTAINER_CONFIG)):
+        command += ["--mount", f"type=bind,source={source},target={target},readonly"]
     return [*command, settings.image, *_common_flags(settings, folder, _CONTAINER_CONFIG)]
 
 

@@ -65,9 +65,9 @@ class _Counts(Collector):
         self._values: collections.Counter[tuple[str, str]] = collections.Counter()
         self._lock = threading.Lock()
 
-    def add(self, *labels: str) -> None:
+    def add(self, model: str, status: str) -> None:
         with self._lock:
-            self._values[labels] += 1
+            self._values[model, status] += 1
 
     def collect(self) -> Iterable[Metric]:
         metric = Metric(_COUNT, "The total number of requests.", "unknown")

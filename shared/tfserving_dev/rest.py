@@ -271,7 +271,7 @@ class HttpProtocol(HttpToolsProtocol):
     _rest_timer: asyncio.TimerHandle | None = None
     _header_bytes = 0
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn's, too
         """The first request is due."""
         super().connection_made(transport)
         self._await_headers()
@@ -379,10 +379,14 @@ class RestServer:
         self._listener.listen(0)  # what the system has accepted for us must still be taken
         time.sleep(self._last_seconds / 2)
         if self._loop:
-            self._loop.call_soon_threadsafe(lambda: [server.close() for server in self._server.servers])
+            self._loop.call_soon_threadsafe(self._close)
         time.sleep(self._last_seconds / 2)
         self._server.should_exit = True
         self._thread.join()
+
+    def _close(self) -> None:
+        for server in self._server.servers:
+            server.close()
 
     def _run(self) -> None:
         with asyncio.Runner(loop_factory=self._server.config.get_loop_factory()) as runner:

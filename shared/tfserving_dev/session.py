@@ -14,7 +14,7 @@ import os
 import weakref
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from google.protobuf.message import DecodeError
@@ -177,6 +177,7 @@ def _to_array(name: str, value: object, dtype: np.dtype) -> np.ndarray:
             items = (item.encode() if isinstance(item, str) else b"".join((item,)) for item in array.flat)
             return np.fromiter(items, dtype, array.size).reshape(array.shape)
         typed, integers = isinstance(value, np.ndarray | np.generic), {array.dtype.kind, dtype.kind} <= {"i", "u"}
+        casting: Literal["equiv", "unsafe", "same_kind"]
         casting = "equiv" if typed else "unsafe" if integers or array.size == 0 else "same_kind"
         with np.errstate(over="raise"):
             cast = array.astype(dtype, casting=casting, copy=False)

@@ -7,7 +7,7 @@ import logging
 import threading
 from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import tensorflow as tf
 from google.protobuf.message import DecodeError
@@ -19,7 +19,7 @@ from tfserving_dev.errors import Code, InputError, ServingError, invalid
 from tfserving_dev.examples import classify_call, multi_inference_calls, regress_call
 from tfserving_dev.predict import ModelCall, predict_call
 
-Policy = file_system_storage_path_source_pb2.FileSystemStoragePathSourceConfig.ServableVersionPolicy
+Policy: TypeAlias = file_system_storage_path_source_pb2.FileSystemStoragePathSourceConfig.ServableVersionPolicy
 WARMUP_FILE = Path("assets.extra") / "tf_serving_warmup_requests"
 """In a version's folder."""
 MOST_RECORDS = 1000

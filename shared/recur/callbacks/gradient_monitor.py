@@ -5,7 +5,7 @@ import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, SupportsFloat
 
 import keras
 import numpy as np
@@ -75,6 +75,7 @@ class GradientMonitor(keras.callbacks.Callback):
         self.every, self.tensorboard, self.say = every, tensorboard, say or _print
         self.findings: list[Finding] = []
         self._tap: GradientTap | None = None
+        self._watches: list[RecurrentWatch] = []
         self._changes = tf.function(changes, autograph=False)
 
     def records(self) -> pd.DataFrame:
@@ -110,7 +111,10 @@ class GradientMonitor(keras.callbacks.Callback):
         # Before anything is installed: it may be refused.
         self._file = None if self.directory is None else RecordFile(self.directory / "gradients.csv", self._step)
         self.install(self.model)
-        self._looks, self._reported, self._before, self._labels, self._sized = 0, 0, None, [], set()
+        self._looks = self._reported = 0
+        self._before: list[tf.Tensor] | None = None
+        self._labels: list[tuple[str, str]] = []
+        self._sized: set[int] = set()
         self._recorder.reset()
         self._all: list[Record] = []
         self._kept = FirstAndLast(_KEPT)
@@ -141,7 +145,7 @@ class GradientMonitor(keras.callbacks.Callback):
         if self._before is None or self._recorder.seen() == self._looks:
             return
         self._recorder.due.assign(False)
-        self._write(self._look(steps))
+        self._write(self._look(steps, self._before))
         # A model that was built by this step has not shown what it changed.
         wait = self.every if len(self._before) == len(self._recorder.variables) else 1
         self._looks, self._before, self._next = self._recorder.seen(), None, self._step - steps + wait
@@ -162,6 +166,7 @@ class GradientMonitor(keras.callbacks.Callback):
         """Ends watching, and draws."""
         for watch in self._watches:
             watch.remove()
+        assert self._tap is not None  # training has begun
         self._tap.remove(_KEY)
         self._tap = None
         if rest := self._not_finite():
@@ -171,10 +176,11 @@ class GradientMonitor(keras.callbacks.Callback):
         if self._summaries is not None:
             self._summaries.close()
         if self._file is not None and self._looks:
+            plots = self._file.path.parent / "plots"
             try:
-                write_heat_maps(self.records(), self.directory / "plots")
+                write_heat_maps(self.records(), plots)
             except OSError as error:
-                _warn(f"{self.directory / 'plots'} cannot be written ({error}); no picture is drawn")
+                _warn(f"{plots} cannot be written ({error}); no picture is drawn")
 
     def _name(self) -> None:
         """Names what the first step has shown: a model may build itself, and layers of its own, as late as that."""
@@ -188,19 +194,20 @@ class GradientMonitor(keras.callbacks.Callback):
             own = [] if hasattr(layer.cell, "cells") else layer.trainable_variables
             self._names.append(names[id(own[0])] if own else layer.path or layer.name)
 
-    def _look(self, steps: int) -> list[Record]:
+    def _look(self, steps: int, before: list[tf.Tensor]) -> list[Record]:
         """Everything there is to see of the step just made; the change of weights is that of one step of several."""
-        step, records = self._step, []
+        step = self._step
+        records: list[Record] = []
 
-        def add(name, kind, quantity, value, index=None):
+        def add(name: str, kind: str, quantity: str, value: SupportsFloat, index: int | None = None) -> None:
             records.append(Record(step, name, kind, quantity, index, float(value)))
 
         norms, zeros, dead = self._recorder.statistics()
         add("", "model", "gradient_norm", np.linalg.norm(norms))
         add("", "model", "learning_rate", self._rate)
         weights = [tf.convert_to_tensor(variable.value) for variable in self._recorder.variables]
-        known = len(self._before) == len(weights)
-        sizes, ratios = self._changes(self._before if known else weights, weights).numpy()
+        known = len(before) == len(weights)
+        sizes, ratios = self._changes(before if known else weights, weights).numpy()
         for i in self._recorder.tapped:
             after = weights[i]
             add(*self._labels[i], "gradient_norm", norms[i])

@@ -120,7 +120,9 @@ def _sample(gradient):
     return tf.gather(flat, np.linspace(0, flat.shape[0] - 1, SAMPLE).astype(int))
 
 
-def labels(variables: Sequence[keras.Variable], layers: Sequence[keras.layers.Layer], model: str) -> list[tuple]:
+def labels(
+    variables: Sequence[keras.Variable], layers: Sequence[keras.layers.Layer], model: str
+) -> list[tuple[str, str]]:
     """Says for each variable of a model which layer it belongs to, and of what kind it is.
 
     The cell of a recurrent layer is not named: it is the layer that a user knows.
@@ -134,7 +136,7 @@ def labels(variables: Sequence[keras.Variable], layers: Sequence[keras.layers.La
         `(layer, kind)` for each, all different: "encoder/lstm" and "recurrent_kernel".
     """
     cells = {id(weight) for layer in layers if _has_one_cell(layer) for weight in layer.cell.trainable_variables}
-    given: list[tuple] = []
+    given: list[tuple[str, str]] = []
     for variable in variables:
         *path, kind = variable.path.split("/")
         path = path[1:] if path[:1] == [model] and len(path) > 1 else path
@@ -162,18 +164,20 @@ class GradientSummaries:
     def __init__(self, folder: Path):
         self._writer = tf.summary.create_file_writer(str(folder))
 
-    def write(self, records: Sequence[Record], labels: Sequence[tuple], recorder: GradientRecorder) -> None:
+    def write(self, records: Sequence[Record], labels: Sequence[tuple[str, str]], recorder: GradientRecorder) -> None:
         """Writes what one look saw: numbers as scalars, samples of weights and of their gradients as histograms."""
         # Built in NumPy and written at once: TensorFlow's operations for each take a hundred times as long.
         summary = Summary()
         for record in records:
             if record.index is None:
                 summary.MergeFrom(scalar_pb(_tag(record.layer, record.kind, record.quantity), record.value))
+        samples = recorder.samples()
+        assert samples is not None  # the monitor asks for them where it writes summaries
         for i in recorder.tapped:
             weight = recorder.variables[i].numpy().reshape(-1)
             some = weight[np.linspace(0, len(weight) - 1, SAMPLE).astype(int)]
             summary.MergeFrom(_histogram(_tag(*labels[i], "weight"), some))
-            summary.MergeFrom(_histogram(_tag(*labels[i], "gradient"), recorder.samples()[i]))
+            summary.MergeFrom(_histogram(_tag(*labels[i], "gradient"), samples[i]))
         with self._writer.as_default(records[0].step):
             tf.summary.experimental.write_raw_pb(summary.SerializeToString())
 

@@ -162,6 +162,7 @@ class GradientTap:
     def _apply(self, gradients: Any, trainable_variables: Any = None) -> None:
         """Takes the place of the optimizer's `apply`, and calls it."""
         optimizer, gradients = self._optimizer, list(gradients)
+        assert optimizer is not None  # it is installed
         variables = list(optimizer._trainable_variables if trainable_variables is None else trainable_variables)
         if not optimizer.built:
             optimizer.build(variables)  # variables cannot be made in a branch of the graph

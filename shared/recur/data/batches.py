@@ -30,16 +30,16 @@ def batches_of_similar_length(
         >>> sorted(sorted(batch.tolist()) for batch in batches_of_similar_length([1, 9, 2, 8], 2, seed=0))
         [[0, 2], [1, 3]]
     """
-    lengths = np.asarray(lengths)
+    steps = np.asarray(lengths)
     random = np.random.default_rng(seed)
-    order = random.permutation(len(lengths))
+    order = random.permutation(len(steps))
     order = order[: len(order) // batch_size * batch_size]
     pools = [
         order[begin : begin + batches_a_pool * batch_size]
         for begin in range(0, len(order), batches_a_pool * batch_size)
     ]
     batches = [
-        batch for pool in pools for batch in pool[np.argsort(lengths[pool], kind="stable")].reshape(-1, batch_size)
+        batch for pool in pools for batch in pool[np.argsort(steps[pool], kind="stable")].reshape(-1, batch_size)
     ]
     return [batches[index] for index in random.permutation(len(batches))]
 

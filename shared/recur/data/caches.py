@@ -54,8 +54,8 @@ def cached_arrays(key: str, compute: Callable[[], Mapping[str, np.ndarray]]) -> 
     arrays = dict(compute())
     with contextlib.suppress(OSError):  # no home, no space, no permission
         path.parent.mkdir(parents=True, exist_ok=True)
-        with atomically(path) as temporary, temporary.open("wb") as file:
-            np.savez(file, **arrays)
+        with atomically(path) as temporary, temporary.open("wb") as target:
+            np.savez(target, allow_pickle=False, **arrays)
         forget_oldest(path.parent.glob("*.npz"), ARRAYS_LIMIT)
     return arrays
 

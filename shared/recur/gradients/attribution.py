@@ -86,10 +86,10 @@ def integrated_gradients(
     ends = function(inputs, *context), function(start, *context)
     difference = ends[0] - ends[1]
     allowed = tf.maximum(tolerance * tf.abs(difference), floor)
-    repeated = [tf.repeat(tensor, at_once, axis=0) for tensor in (start, way, *context)]
+    starts, ways, *repeated = (tf.repeat(tensor, at_once, axis=0) for tensor in (start, way, *context))
 
     def refine(done: tf.Tensor, weights: tf.Tensor, unsure: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        estimate = _on_parts(function, *repeated[:2], repeated[2:], points, at_once, tf.bitwise.left_shift(1, done))
+        estimate = _on_parts(function, starts, ways, repeated, points, at_once, tf.bitwise.left_shift(1, done))
         weights = tf.where(unsure[:, tf.newaxis], estimate, weights)
         return done + 1, weights, unsure & (tf.abs(tf.reduce_sum(weights, axis=1) - difference) > allowed)
 

@@ -4,7 +4,7 @@ Every rule takes gradients of any shapes, `tf.IndexedSlices` among them, and ret
 types. Below its threshold it returns them unchanged. Norms are formed in float32.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import tensorflow as tf
@@ -210,7 +210,7 @@ def _kept(before: list[tf.Tensor], after: list[tf.Tensor]) -> tf.Tensor:
     return tf.where(changed, global_norm(after) / global_norm(before), 1.0)
 
 
-RULES = {
+RULES: dict[str, Callable[..., Clipped]] = {
     "value": by_value,
     "norm": by_norm,
     "global_norm": by_global_norm,

@@ -30,7 +30,7 @@ class Record(NamedTuple):
     layer: str
     kind: str
     quantity: str
-    index: int | None
+    index: int | None  # type: ignore[assignment]  # a column of the file, which hides tuple's method
     value: float
 
 

@@ -2,10 +2,11 @@
 
 import math
 from collections.abc import Sequence
+from typing import TypeAlias
 
 import tensorflow as tf
 
-Gradient = tf.Tensor | tf.IndexedSlices
+Gradient: TypeAlias = tf.Tensor | tf.IndexedSlices
 
 
 def dense(gradients: Sequence[Gradient]) -> list[tf.Tensor]:

@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 import keras
 import tensorflow as tf
 from keras import ops
+from tensorflow import Tensor
 
 from recur.errors import lookup
 
-Tensor = Any
 Shape = Sequence[int | None]
 
 

@@ -179,7 +179,7 @@ def many_to_one(cell: str, units: int, layers: int = 1, *, pooling: str = "last"
     """
     encoder = recurrent_encoder(cell, units, layers, **options)
     directions = {"bidirectional": encoder.bidirectional}
-    settings = {"last": directions, "concat": directions, "attention": {"units": units}}
+    settings: dict[str, dict[str, Any]] = {"last": directions, "concat": directions, "attention": {"units": units}}
     return ManyToOne(encoder, build_pooling(pooling, **settings.get(pooling, {})))
 
 

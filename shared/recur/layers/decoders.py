@@ -6,11 +6,11 @@ from typing import Any
 import keras
 import tensorflow as tf
 from keras import ops
+from tensorflow import Tensor
 
 from recur.layers.attention import MemoryAttention, ProjectedMemory
 from recur.layers.stack import ComposedLayer, RecurrentStack
 
-Tensor = Any
 Shape = Sequence[int | None]
 
 
@@ -173,6 +173,12 @@ class AttentionDecoder(ComposedLayer):
         raise NotImplementedError
 
 
+def _features(shape: Shape) -> int:
+    """The size of the last axis, which is known when a layer is built."""
+    assert shape[-1] is not None
+    return shape[-1]
+
+
 def unroll(step: Callable, inputs: Tensor, states: Sequence[Tensor]) -> tuple[Any, list[Tensor]]:
     """Repeats a step over a sequence, in a loop of the graph.
 
@@ -278,7 +284,7 @@ class BahdanauDecoder(DeepOutputDecoder):
         self.bridge.build(summary_shape)
         if not self.attention.built:  # as it is where it comes from a file
             self.attention.build((None, self.bottom.units), memory_shape)
-        width = inputs_shape[-1] + self.attention.context_width(memory_shape[-1])
+        width = _features(inputs_shape) + self.attention.context_width(_features(memory_shape))
         self.bottom.build((*inputs_shape[:-1], width))
         self.upper.build((*inputs_shape[:-1], self.bottom.units))
         self.readout.build((None, width + self.units))
@@ -335,11 +341,11 @@ class ConditionalDecoder(DeepOutputDecoder):
         self.bridge.build(summary_shape)
         if not self.attention.built:  # as it is where it comes from a file
             self.attention.build((None, self.first.units), memory_shape)
-        context = self.attention.context_width(memory_shape[-1])
+        context = self.attention.context_width(_features(memory_shape))
         self.first.build(tuple(inputs_shape))
         self.second.build((*inputs_shape[:-1], context))
         self.upper.build((*inputs_shape[:-1], self.first.units))
-        self.readout.build((None, inputs_shape[-1] + context + self.units))
+        self.readout.build((None, _features(inputs_shape) + context + self.units))
 
     def _attending_step(
         self, x: Tensor, states: Sequence[Tensor], memory: ProjectedMemory
@@ -384,9 +390,9 @@ class LuongDecoder(AttentionDecoder):
         self.bridge.build(summary_shape)
         if not self.attention.built:  # as it is where it comes from a file
             self.attention.build((None, self.units), memory_shape)
-        width = inputs_shape[-1] + (self.units if self.input_feeding else 0)
+        width = _features(inputs_shape) + (self.units if self.input_feeding else 0)
         self.stack.build((*inputs_shape[:-1], width))
-        self.readout.build((None, self.units + self.attention.context_width(memory_shape[-1])))
+        self.readout.build((None, self.units + self.attention.context_width(_features(memory_shape))))
 
     def call(self, inputs, memory, summary, memory_mask=None, training=None):
         """See `AttentionDecoder.call`."""

@@ -8,13 +8,13 @@ A seed means what it does for Keras's initializers: an integer gives the same va
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import keras
 from keras import ops
+from tensorflow import Tensor
 
-Tensor = Any
-Seed = int | keras.random.SeedGenerator | None
+Seed: TypeAlias = int | keras.random.SeedGenerator | None
 
 
 @keras.saving.register_keras_serializable("recur")

@@ -8,13 +8,13 @@ from typing import Any
 
 import keras
 from keras import ops
+from tensorflow import Tensor
 
 from recur.layers.attention import ProjectedMemory
 from recur.layers.decoders import AttentionDecoder
 from recur.layers.pooling import SequencePooling
 from recur.layers.stack import ComposedLayer, RecurrentStack
 
-Tensor = Any
 Shape = Sequence[int | None]
 
 

@@ -6,11 +6,10 @@ from typing import Any
 import keras
 import tensorflow as tf
 from keras import ops
+from tensorflow import Tensor
 
 from recur.errors import lookup
 from recur.layers.attention import masked_softmax
-
-Tensor = Any
 
 
 class SequencePooling(keras.layers.Layer):
@@ -172,6 +171,7 @@ class ConcatPooling(SequencePooling):
 
     def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
         """The shape without time, three times as wide."""
+        assert input_shape[-1] is not None
         return (input_shape[0], 3 * input_shape[-1])
 
     def get_config(self) -> dict[str, Any]:

@@ -10,10 +10,9 @@ from typing import Any, ClassVar
 
 import keras
 from keras import ops
+from tensorflow import Tensor
 
 from recur.layers.recurrent import GRU, LSTM, SimpleRNN
-
-Tensor = Any
 
 # Of the variance, as in `keras.layers.LayerNormalization`. Small, it would blow up the gradient by
 # the zero states of a sequence that has not begun, whose products have no variance at all.
@@ -147,7 +146,7 @@ class DropoutEmbedding(keras.layers.Embedding):
         return super().get_config() | {"dropout": self.dropout, "seed": self.seed}
 
 
-class WeightDrop:
+class WeightDrop(keras.layers.RNN):
     """Mixin that drops elements of the recurrent kernel in training (DropConnect, Wan et al. 2013; Merity et al. 2018).
 
     One mask is drawn a call, the same at all steps and for the whole batch, so that the loop through time is that of

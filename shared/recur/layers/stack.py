@@ -6,8 +6,7 @@ from typing import Any, ClassVar, Self
 import keras
 import tensorflow as tf
 from keras import KerasTensor, ops
-
-Tensor = Any
+from tensorflow import Tensor
 
 
 class ComposedLayer(keras.layers.Layer):

@@ -4,8 +4,7 @@ from typing import Any
 
 import keras
 import tensorflow as tf
-
-Tensor = Any
+from tensorflow import Tensor
 
 
 @keras.saving.register_keras_serializable("recur")

@@ -78,9 +78,7 @@ class RestProtocol(Asking):
         try:
             signatures = described["metadata"]["signature_def"]["signature_def"]
             self._signatures = {
-                name: tuple(
-                    {key: _spec(info) for key, info in signature[side].items()} for side in ("inputs", "outputs")
-                )
+                name: (_specs(signature["inputs"]), _specs(signature["outputs"]))
                 for name, signature in signatures.items()
                 if not name.startswith("__saved_model")
             }
@@ -120,6 +118,10 @@ class RestProtocol(Asking):
         if answer.status != 200 or not isinstance(content, dict):
             raise ServerError(f"{self._server} failed ({reason})")
         return content
+
+
+def _specs(tensors: Mapping[str, Mapping[str, Any]]) -> dict[str, Spec]:
+    return {name: _spec(info) for name, info in tensors.items()}
 
 
 def _spec(info: Mapping[str, Any]) -> Spec:

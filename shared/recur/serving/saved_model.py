@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError, Message
 from tensorboard.compat.proto import attr_value_pb2, meta_graph_pb2, op_def_pb2
 
 GRAPH = "saved_model.pb"
@@ -137,7 +137,7 @@ def _load_text(library: ctypes.CDLL) -> None:
                 raise OSError(f"{path} cannot be loaded")
 
 
-def _kernel_list() -> type:
+def _kernel_list() -> type[Message]:
     """TensorFlow's message `KernelList`, of which TensorBoard has no copy; only what is read of it."""
     field = descriptor_pb2.FieldDescriptorProto
     kernel = descriptor_pb2.DescriptorProto(name="KernelDef")

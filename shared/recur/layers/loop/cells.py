@@ -26,6 +26,9 @@ class Recurrence(Protocol):
     activations: int
     step_widths: tuple[int, ...]
 
+    def __hash__(self) -> int:
+        """Programs are kept by cell."""
+
     def step(self, weights: Tensors, x: tf.Tensor, states: Tensors) -> tuple[Tensors, Tensors]:
         """Returns the states after the step, the output first, and the activations that `step_back` needs."""
 

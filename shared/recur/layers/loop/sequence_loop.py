@@ -74,9 +74,9 @@ def run(
     ]
     if len(results) == 1:
         return results[0]
-    outputs, states = zip(*results, strict=True)
-    outputs = tf.concat(outputs, axis=0) if return_sequences else None
-    return outputs, tuple(tf.concat(halves, axis=0) for halves in zip(*states, strict=True))
+    outputs, after = zip(*results, strict=True)
+    final = tuple(tf.concat(halves, axis=0) for halves in zip(*after, strict=True))
+    return tf.concat(outputs, axis=0) if return_sequences else None, final
 
 
 def _halves(sequences, states, mask):
@@ -90,7 +90,7 @@ def _halves(sequences, states, mask):
 
 def _of_halves(watch):
     """Returns a function that is called with the norms of each half, and calls `watch` with those of both."""
-    waiting = {}
+    waiting: dict[int, tf.Tensor] = {}
 
     def watch_half(norms, begin=0):
         if begin in waiting:
@@ -158,8 +158,8 @@ def _project(sequences, kernel, bias):
     """Returns `x W + b` for all steps in one product, or in one a gate: as the inputs, `[…, gates * units]`."""
     kernels = tf.split(kernel, len(sequences), axis=1)
     flat = [tf.reshape(sequence, [-1, sequence.shape[-1]]) for sequence in sequences]
-    projected = [tf.matmul(sequence, part) for sequence, part in zip(flat, kernels, strict=True)]
-    projected = projected[0] if len(projected) == 1 else tf.concat(projected, axis=-1)
+    products = [tf.matmul(sequence, part) for sequence, part in zip(flat, kernels, strict=True)]
+    projected = products[0] if len(products) == 1 else tf.concat(products, axis=-1)
     projected = projected if bias is None else tf.nn.bias_add(projected, bias)
     projected = tf.reshape(projected, tf.concat([tf.shape(sequences[0])[:2], [kernel.shape[1]]], axis=0))
     projected.set_shape([*sequences[0].shape[:2], kernel.shape[1]])
@@ -173,8 +173,8 @@ def _differentiable(loops, axis, recurrence, x, states, weights, mask, steps, re
     @tf.custom_gradient
     def loop(x, *rest):
         # Nothing here is for the tape, which would otherwise record the loop a second time.
-        x, *rest = (tf.stop_gradient(tensor) for tensor in (x, *rest))
-        states, weights = tuple(rest[:count]), tuple(rest[count:])
+        x, *others = (tf.stop_gradient(tensor) for tensor in (x, *rest))
+        states, weights = tuple(others[:count]), tuple(others[count:])
         histories, activations, final = loops.forward(recurrence, x, states, weights, mask, steps, return_sequences)
 
         def gradient(*upstream):
