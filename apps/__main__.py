@@ -156,7 +156,9 @@ def _dispatch(words: list[str]) -> None:
         chosen = apps.choose(command.names)
         if command.batch_threads is not None and command.batch_threads < 1:
             raise InputError(f"`batch_threads` should be at least 1, not {command.batch_threads}")
-        import_late("recur.cli.export_all").export_all(chosen, command.to, command.base, command.batch_threads)
+        import_late("recur.cli.export_all", keras_first=True).export_all(
+            chosen, command.to, command.base, command.batch_threads
+        )
     elif isinstance(command, Inspect):
         import_late("recur.serving.inspection").inspect_model(command.saved_model, as_json=command.json)
     elif isinstance(command, Edge):

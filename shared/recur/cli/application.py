@@ -192,16 +192,18 @@ def _train(application: Application, words: list[str], program: str) -> None:
         except InputError:
             message = "a resumed run keeps its settings, data and folder; leave out every flag but --resume"
             raise InputError(message) from None
-        import_late("recur.training.stages").resume(application, early.resume)
+        import_late("recur.training.stages", keras_first=True).resume(application, early.resume)
         return
     command = parse(_train_type(application, application.presets[early.preset]), words, program)
     config = checked(command.config)
-    import_late("recur.training.stages").train(application, command.data, config, early.preset, command.out)
+    import_late("recur.training.stages", keras_first=True).train(
+        application, command.data, config, early.preset, command.out
+    )
 
 
 def _evaluate(application: Application, words: list[str], program: str) -> None:
     command = parse(_command_type(application, _Evaluate), words, program)
-    evaluate = import_late("recur.cli.commands").evaluate
+    evaluate = import_late("recur.cli.commands", keras_first=True).evaluate
     evaluate(application, command.run, command.data, as_json=command.json, **_others(application, command))
 
 
@@ -220,7 +222,7 @@ def _predict(application: Application, words: list[str], program: str) -> None:
     if command.output is not None:
         check_output(command.output)
     inputs, others = command.inputs or None, _others(application, command)
-    predict = import_late("recur.cli.commands").predict
+    predict = import_late("recur.cli.commands", keras_first=True).predict
     predict(application, command.run, inputs, options, command.json, command.output, **others)
 
 
@@ -233,4 +235,6 @@ def _ask(application: Application, words: list[str], program: str) -> None:
 
 def _export(application: Application, words: list[str], program: str) -> None:
     command = parse(_command_type(application, _Export), words, program)
-    import_late("recur.cli.commands").export(application, command.run, command.to, **_others(application, command))
+    import_late("recur.cli.commands", keras_first=True).export(
+        application, command.run, command.to, **_others(application, command)
+    )

@@ -79,11 +79,17 @@ def _print_error(line: str) -> None:
     print(f"error: {line}", file=sys.stderr)  # noqa: T201
 
 
-def import_late(name: str) -> Any:
-    """A module that loads TensorFlow: after the command line is parsed, so that bad usage is answered at once."""
+def import_late(name: str, keras_first: bool = False) -> Any:
+    """A module that loads much: after the command line is parsed, so that bad usage is answered at once.
+
+    Args:
+        name: Of the module.
+        keras_first: Whether it loads Keras, which is then loaded without what it does not need.
+    """
     with silent_libraries():
-        with _absent("matplotlib", "pandas", "sklearn"):
-            importlib.import_module("keras")
+        if keras_first:
+            with _absent("matplotlib", "pandas", "sklearn"):
+                importlib.import_module("keras")
         return importlib.import_module(name)
 
 

@@ -45,7 +45,7 @@ def hold_out(
 
     Example:
         >>> hold_out("pairs.tsv", {"a": 1, "b": 1, "c": 1, "d": 1}, {"test": 0.25}, 0, "pairs", "sentences")
-        {'c': 'test'}
+        {'a': 'test'}
     """
     least, everything = min(fractions.values()), sum(rows.values())
     if least <= 0 or sum(fractions.values()) >= 1:

@@ -74,7 +74,7 @@ class Commands:
 def commands(monkeypatch, tmp_path):
     commands = Commands()
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(application, "import_late", lambda name: commands)
+    monkeypatch.setattr(application, "import_late", lambda name, **_: commands)
     return commands
 
 

@@ -47,6 +47,7 @@ SMALL = {
 
         TASK = SmallTextGeneration()
     """,
+    "evaluate": "from apps.text_generation.evaluate import evaluate",
     "requests": """
         from apps.text_generation.requests import parse, records, show, warmup
 

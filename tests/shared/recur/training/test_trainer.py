@@ -21,10 +21,11 @@ from apps.text_generation.application import APPLICATION
 from apps.text_generation.model import CharacterLanguageModel
 from recur.cli.application import main
 from recur.errors import InputError
-from recur.training import optimization, trainer
+from recur.training import optimization
 from recur.training.config import TrainingConfig
 from recur.training.runs import Run, being_trained, create_run
 from recur.training.task import Datasets
+from recur.training.trainer import Trainer, steps_per_epoch
 from tests.checkout import ROOT
 
 pytestmark = pytest.mark.slow
@@ -176,12 +177,12 @@ class SilentBar:
 
 def trainer(
     path: Path, config: TrainingConfig, data: Datasets, metrics: list[str] | None = None, callbacks: list | None = None
-) -> trainer.Trainer:
+) -> Trainer:
     keras.utils.set_random_seed(config.seed)
     best, model = linear(), linear()
-    optimizer = optimization.build_optimizer(config, trainer.steps_per_epoch(config, data) * config.epochs)
+    optimizer = optimization.build_optimizer(config, steps_per_epoch(config, data) * config.epochs)
     model.compile(optimizer, loss="mse", metrics=metrics)
-    return trainer.Trainer(model, best, data, config, create_run("test", path), callbacks=callbacks)
+    return Trainer(model, best, data, config, create_run("test", path), callbacks=callbacks)
 
 
 def test_training_learns_and_keeps_a_row_an_epoch(tmp_path: Path) -> None:
