@@ -339,7 +339,8 @@ def _by_step(kernels: pd.DataFrame, quantity: str) -> pd.DataFrame:
 def _growth(table: pd.DataFrame) -> pd.Series:
     """By step, how many times as large the kernels are as at most `WITHIN` steps before: the median over them."""
     before = table.iloc[np.searchsorted(table.index, table.index - WITHIN)]
-    return pd.Series(np.nanmedian(table.to_numpy() / before.where(before > 0).to_numpy(), axis=1), index=table.index)
+    grown = pd.DataFrame(table.to_numpy() / before.where(before > 0).to_numpy(), index=table.index)
+    return grown.median(axis=1)  # NaN where every kernel was zero
 
 
 _RULES: tuple[Callable[[pd.DataFrame], Iterator[Finding]], ...] = (

@@ -198,7 +198,7 @@ class TestTable:
         write(here, IMAGES | {"mine.csv": table(header=("file", "text")), "other.csv": "a,b\n1,2\n"})
         assert sizes(read("mine.csv", image_column="file", caption_column="text")) == [14, 2, 4]
         message = (
-            "mine.csv has no column named image; it has file, text; name them with --image-column and --caption-column"
+            "mine.csv has no column named image; it has file, text; name them with `image_column` and `caption_column`"
         )
         assert refusal("mine.csv") == message
         assert "did you mean text?" in refusal("mine.csv", image_column="file", caption_column="texts")

@@ -131,7 +131,7 @@ def test_the_fingerprint_is_that_of_prices_and_parts(here):
         (20, 45, {}, "a.csv has no origin for validation"),
         (20, 5, {"test_from": "2030-01-01"}, "goes from 2012-01-02 to 2012-10-05; test cannot begin at 2030-01-01"),
         (20, 5, {"test_from": "2011-01-01"}, "test cannot begin at 2011-01-01"),
-        (20, 5, {"test_from": "soon"}, "--test-from 'soon' is no date"),
+        (20, 5, {"test_from": "soon"}, "`test_from` 'soon' is no date"),
         (20, 5, {"test_from": "2012-10-03"}, "has no origin for test"),
     ],
 )

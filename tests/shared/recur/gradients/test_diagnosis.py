@@ -135,6 +135,11 @@ def test_a_kernel_that_begins_at_zero_may_grow():
     assert names(rows) == ["learning rate too high"]
 
 
+def test_kernels_that_are_zero_at_every_step_have_not_grown():
+    rows = [*numbers("dense", "kernel", "update_ratio", 1e-3), *numbers("dense", "kernel", "weight_norm", 0.0)]
+    assert names(rows) == []
+
+
 @pytest.mark.parametrize("later", [0.0, 1e-7])
 def test_one_gradient_after_convergence_is_no_explosion(later):
     rows = numbers("", "model", "gradient_norm", lambda step: 1 if step < 20 else 0.1 if step == 381 else later)
