@@ -41,7 +41,7 @@ _ORIENTATION_WITHIN = 4096
 """Bytes from the start among which a JPEG has its orientation: after a JFIF header, before any picture."""
 
 
-@tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
+@tf.function(input_signature=[tf.TensorSpec([None], tf.string)], autograph=False)
 def decode_images(image_bytes: tf.Tensor) -> tf.Tensor:
     """Pixels of encoded images; each depends on its own bytes alone.
 
@@ -253,7 +253,7 @@ def decoded_ahead(images: Sequence[bytes], rows: np.ndarray, batch_size: int) ->
 
 
 # Whatever the content: compiled once.
-_decode = tf.function(decode_pixels, input_signature=[tf.TensorSpec([], tf.string)])
+_decode = tf.function(decode_pixels, input_signature=[tf.TensorSpec([], tf.string)], autograph=False)
 
 
 def check_image(name: str, content: bytes) -> None:

@@ -37,7 +37,7 @@ class SentimentAnalyser(ServingModule[SentimentClassifier]):
         """What an export answers."""
         return {"serving_default": self.classify, "explain": self.explain}
 
-    @tf.function(input_signature=[_TEXT])
+    @tf.function(input_signature=[_TEXT], autograph=False)
     def classify(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
         """Answers reviews string [N].
 
@@ -48,7 +48,7 @@ class SentimentAnalyser(ServingModule[SentimentClassifier]):
         ids, _ = self._read(text)
         return self._answer(self.model(ids, training=False))
 
-    @tf.function(input_signature=[_TEXT])
+    @tf.function(input_signature=[_TEXT], autograph=False)
     def explain(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
         """Answers reviews string [N], and says what each word contributed (Sundararajan et al. 2017).
 

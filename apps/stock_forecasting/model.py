@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 import keras
 import numpy as np
-import scipy.stats
+import scipy.special
 import tensorflow as tf
 from tensorflow import Tensor
 
@@ -159,7 +159,7 @@ class QuantileHead(keras.layers.Layer):
         for layer in (self.scale, self.location, self.steps):
             layer.build(state)
         self.direct_scale.build(direct)
-        normal = np.log(np.expm1(np.diff(scipy.stats.norm.ppf(self.levels))))
+        normal = np.log(np.expm1(np.diff(scipy.special.ndtri(self.levels))))
         self.usual_steps = self.add_weight(
             shape=(self.horizon, len(normal)),
             initializer=lambda shape, dtype=None: tf.cast(np.broadcast_to(normal, shape), dtype or "float32"),

@@ -33,10 +33,14 @@ class StockForecaster(ServingModule[QuantileForecaster]):
         }
         self._signatures = {}
         if not config.features:
-            self._signatures["serving_default"] = tf.function(self.forecast, input_signature=[specs["close"]])
+            self._signatures["serving_default"] = tf.function(
+                self.forecast, input_signature=[specs["close"]], autograph=False
+            )
         if config.features or self._embedded:
             ticker = {"ticker": tf.TensorSpec([None], tf.string, "ticker")} if self._embedded else {}
-            self._signatures["panel"] = tf.function(self.forecast_panel).get_concrete_function(**specs, **ticker)
+            self._signatures["panel"] = tf.function(self.forecast_panel, autograph=False).get_concrete_function(
+                **specs, **ticker
+            )
 
     @property
     def signatures(self) -> dict[str, Callable[..., dict[str, tf.Tensor]]]:

@@ -20,9 +20,7 @@ Example:
 from typing import NamedTuple
 
 import numpy as np
-import scipy.optimize
 import scipy.special
-import scipy.stats
 
 BINS = 15
 # Where a network errs nowhere on validation, ever lower temperatures fit better; these keep it and its opposite finite.
@@ -131,6 +129,8 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
         return float(np.mean(scipy.special.logsumexp(inverse * logits, axis=1) - inverse * of_label))
 
     bounds = (np.log(LOWEST_TEMPERATURE), np.log(HIGHEST_TEMPERATURE))
+    import scipy.optimize  # half a second, for which an answer need not wait
+
     optimum = scipy.optimize.minimize_scalar(log_loss, bounds=bounds, method="bounded", options={"xatol": 1e-6})
     best = min((optimum.x, *bounds, 0.0), key=log_loss)  # the search stops short of the bounds, and may of 1
     return float(np.exp(best))
@@ -183,5 +183,7 @@ def wilson_interval(correct: int, total: int, confidence: float = 0.95) -> tuple
     """
     if not 0 <= correct <= total or total < 1:
         raise ValueError(f"need a count between 0 and a positive total, got {correct} of {total}")
+    import scipy.stats  # the same
+
     low, high = scipy.stats.binomtest(int(correct), int(total)).proportion_ci(confidence, method="wilson")
     return float(low), float(high)
