@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import fcntl
 import functools
+import importlib
 import io
 import os
 import random
@@ -221,33 +222,36 @@ class CommandLine:
 
 
 @pytest.fixture
-def text_generation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture) -> CommandLine:
-    """The command line of text generation, in an empty folder."""
-    from apps.text_generation.application import APPLICATION
+def command_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture
+) -> Callable[[str], CommandLine]:
+    """From the name of an application to its command line, in an empty folder."""
     from recur.cli.application import main
 
+    def of(name: str) -> CommandLine:
+        application = importlib.import_module(f"apps.{name}.application").APPLICATION
+        return CommandLine(lambda words: main(application, words), tmp_path, capfd, monkeypatch)
+
     monkeypatch.chdir(tmp_path)
-    return CommandLine(lambda words: main(APPLICATION, words), tmp_path, capfd, monkeypatch)
+    return of
 
 
 @pytest.fixture
-def sentiment_analysis(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture) -> CommandLine:
-    """The command line of sentiment analysis, in an empty folder."""
-    from apps.sentiment_analysis.application import APPLICATION
-    from recur.cli.application import main
-
-    monkeypatch.chdir(tmp_path)
-    return CommandLine(lambda words: main(APPLICATION, words), tmp_path, capfd, monkeypatch)
+def text_generation(command_line: Callable[[str], CommandLine]) -> CommandLine:
+    """The command line of text generation."""
+    return command_line("text_generation")
 
 
 @pytest.fixture
-def translation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture) -> CommandLine:
-    """The command line of translation, in an empty folder."""
-    from apps.translation.application import APPLICATION
-    from recur.cli.application import main
+def sentiment_analysis(command_line: Callable[[str], CommandLine]) -> CommandLine:
+    """The command line of sentiment analysis."""
+    return command_line("sentiment_analysis")
 
-    monkeypatch.chdir(tmp_path)
-    return CommandLine(lambda words: main(APPLICATION, words), tmp_path, capfd, monkeypatch)
+
+@pytest.fixture
+def translation(command_line: Callable[[str], CommandLine]) -> CommandLine:
+    """The command line of translation."""
+    return command_line("translation")
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import signal
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -34,8 +35,8 @@ def check_application(
     """Checks an application against its contract; it trains twice, so the configuration should be a small one.
 
     Configurations survive being written and refuse what they do not know; nothing is fitted on test data; a run that is
-    stopped and resumed equals one never stopped; the run, read back, its export and a session of it answer alike; and
-    an answer does not depend on what is asked beside it.
+    stopped and resumed equals one never stopped; it is measured beside baselines; the run, read back, its export and a
+    session of it answer alike; and an answer does not depend on what is asked beside it.
 
     Args:
         application: The application.
@@ -55,6 +56,7 @@ def check_application(
     corpus = application.task.read(source, config) if corpus is None else corpus
     check_nothing_is_fitted_on_test(application, corpus, config, folder)
     run = check_resumption(application, corpus, config, source, folder)
+    check_evaluation(application, corpus, run)
     check_answers(application, run, inputs or application.requests.examples(), folder)
     return run
 
@@ -107,6 +109,18 @@ def check_resumption(application: Application, corpus: Any, config: TrainingConf
     return whole
 
 
+def check_evaluation(application: Application, corpus: Any, run: Run) -> None:
+    """Metrics and baselines are flat and finite, and the headline is among both."""
+    run.plots.mkdir(parents=True, exist_ok=True)
+    result = application.task.evaluate(load(application, run), corpus, run)
+    for name, values in {"the model": result.metrics, **result.baselines}.items():
+        wrong = {key: value for key, value in values.items() if type(value) is not float or not math.isfinite(value)}
+        assert not wrong, f"metrics of {name} that are no finite numbers: {wrong}"
+    assert result.examples > 0
+    assert application.headline.metric in result.metrics
+    assert application.headline.strongest(result.baselines), f"no baseline has {application.headline.metric}"
+
+
 def check_answers(application: Application, run: Run, inputs: Sequence[str], folder: Path) -> None:
     """The run, its export in a session and each input by itself are answered alike."""
     trained, options = load(application, run), application.options()
@@ -115,10 +129,18 @@ def check_answers(application: Application, run: Run, inputs: Sequence[str], fol
     def answered(asked: Asked, some: Sequence[str] = inputs) -> list[dict[str, Any]]:
         return list(answers(application, asked, some, options))
 
+    for given in inputs:
+        try:
+            answered(ask_module(module), [given])
+        except Exception as error:
+            raise AssertionError(f"{given!r} alone has no answer: {type(error).__name__}: {error}") from error
     together = answered(ask_module(module))
     assert len(together) == len(inputs), f"{len(inputs)} inputs have {len(together)} answers"
     assert all(isinstance(application.requests.show(record), str) for record in together)
     json.dumps(together, allow_nan=False)
+    shapes = ask_module(module).shapes
+    warm = application.requests.warmup(shapes)
+    assert warm.keys() == shapes.keys(), f"the warm-up has {sorted(warm)}, the signatures are {sorted(shapes)}"
     for given, record in zip(inputs, together, strict=True):
         alone = answered(ask_module(module), [given])[0]
         assert same_answer(alone, record), f"{given!r} is answered {alone} alone and {record} beside others"

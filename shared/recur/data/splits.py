@@ -32,7 +32,7 @@ def hold_out(
     Args:
         source: What is divided, for the message.
         rows: The examples that each key stands for: they are in the same part.
-        fractions: Of all examples, by the name of a part.
+        fractions: Of all examples, by the name of a part; the configuration's field is `PART_fraction`.
         seed: Of the order.
         examples: What the examples are, for the message: `pairs`.
         keys: What the keys are, for the message: `different source sentences`.
@@ -50,11 +50,12 @@ def hold_out(
     least, everything = min(fractions.values()), sum(rows.values())
     if least <= 0 or sum(fractions.values()) >= 1:
         shares = " and ".join(f"{fraction:g}" for fraction in fractions.values())
-        raise InputError(f"{shares} of the {examples} cannot be held out; give shares above 0 and below 1 together")
+        fields = " and ".join(f"`{part}_fraction`" for part in fractions)
+        raise InputError(f"{shares} of the {examples} cannot be held out; give {fields} above 0, below 1 together")
     if len(rows) < (needed := math.ceil(1 / least)):
         raise InputError(
             f"{source} has too few {examples}: {len(rows):,} {keys} to divide, and holding out {100 * least:g}% "
-            f"needs {needed:,}; give more, or hold out a larger share"
+            f"needs {needed:,}; give more, or raise `{min(fractions, key=lambda part: fractions[part])}_fraction`"
         )
     part_of: dict[str, str] = {}
     order = keyed_order(rows, seed)

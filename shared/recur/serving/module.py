@@ -14,7 +14,10 @@ class ServingModule(tf.Module, abc.ABC, Generic[ModelT]):
     """Answers raw requests with trained models: `predict`, the export and the server all go through it.
 
     It owns the variables that its functions read: an export whose variables nobody owns loads, and fails when it is
-    asked. The models themselves it hides, or Keras would be saved along, with all that only training needs.
+    asked. The models themselves it hides, or Keras would be saved along, with all that only training needs. Tables and
+    tokenizers have to be its attributes too: inside a dataclass TensorFlow does not see them.
+
+    Keep the module while its functions are asked, which know it only weakly.
 
     Args:
         models: The models; several where their answers are averaged.

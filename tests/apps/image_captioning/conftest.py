@@ -120,9 +120,6 @@ def tiny_captioner(tiny_captioning_run: Path):
 
 
 @pytest.fixture
-def image_captioning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture):
-    """The command line of image captioning, in an empty folder."""
-    from tests.conftest import CommandLine
-
-    monkeypatch.chdir(tmp_path)
-    return CommandLine(lambda words: main(APPLICATION, words), tmp_path, capfd, monkeypatch)
+def image_captioning(command_line: Callable):
+    """The command line of image captioning."""
+    return command_line("image_captioning")

@@ -385,7 +385,10 @@ class TestDivision:
                 {"test": 0.01},
                 "t.txt has too few pairs: 40 different source sentences to divide, and holding out 1% needs 100",
             ),
-            ({"test": 0.0}, "0.1 and 0 of the pairs cannot be held out; give shares above 0 and below 1 together"),
+            (
+                {"test": 0.0},
+                "of the pairs cannot be held out; give `validation_fraction` and `test_fraction` above 0, below 1 together",
+            ),
             ({"validation": 0.6, "test": 0.4}, "0.6 and 0.4 of the pairs cannot be held out"),
         ],
     )
