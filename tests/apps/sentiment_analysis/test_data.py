@@ -241,7 +241,7 @@ class TestRefused:
             ("", "is empty"),
             ("\n \n", "is empty; give a table with a header"),
             ("text,label\n", "has a header and no row below it"),
-            ("what a film\n", "has no column named text; it has what a film; name them with --text-column"),
+            ("what a film\n", "has no column named text; it has what a film; name them with `text_column`"),
             ("texts,label\na,b\n", r"no column named text; it has texts, label; did you mean texts\?"),
             (table("good"), "every review of r.csv is 'good'; give reviews of two classes"),
             ("text,label\n,\n ,bad\n", "has no row with both a text and a class"),

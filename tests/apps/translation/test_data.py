@@ -151,7 +151,7 @@ class TestFolder:
     def test_the_languages_that_there_are(self, here):
         write_aligned(here / "train", ends=(".en", ".de.gz", ".zh-tw"))
         write(here / "train.txt", "no language")
-        message = "there is no train.es; there is train in de, en, zh-tw; choose among these with --source and --target"
+        message = "there is no train.es; there is train in de, en, zh-tw; choose among these with `source` and `target`"
         assert refusal(".", "en", "es") == message
         assert "did you mean en?" in refusal(".", "eng", "de")
         assert refusal(".", "de", "de") == "both languages are 'de'; give two with `source` and `target`"
@@ -236,7 +236,7 @@ class TestPrefix:
     @pytest.mark.parametrize("source", ["some/corpus", "./some/corpus"])
     def test_files_of_other_languages(self, here, source):
         write_aligned(here / "some" / "corpus", ends=(".fr", ".cs.gz", ".md"))
-        message = f"there is no {source}.en; there is {source} in cs, fr; choose among these with --source and --target"
+        message = f"there is no {source}.en; there is {source} in cs, fr; choose among these with `source` and `target`"
         assert refusal(source) == message
 
     @pytest.mark.parametrize("name", ["./missing", "/no/such.txt", "missing/a/x", "", "x" * 5000 + ".txt", "a\0b"])
@@ -387,7 +387,7 @@ class TestDivision:
             ),
             (
                 {"test": 0.0},
-                "of the pairs cannot be held out; give `validation_fraction` and `test_fraction` above 0, below 1 together",
+                "0.1 and 0 of the pairs cannot be held out; give `validation_fraction` and `test_fraction` above 0",
             ),
             ({"validation": 0.6, "test": 0.4}, "0.6 and 0.4 of the pairs cannot be held out"),
         ],
