@@ -109,8 +109,7 @@ def _check_pretrained(config: CaptioningConfig) -> None:
     for name in ("encoder", "attention", "cell", "embedding_units", "units", "layers"):
         wanted, there = getattr(config, name), getattr(pretrained, name)
         if wanted != there:
-            flag = name.replace("_", "-")
-            raise InputError(f"{config.pretrained} has {flag} {there} and not {wanted}; say the same --{flag}")
+            raise InputError(f"{config.pretrained} has `{name}` {there} and not {wanted}; say the same")
 
 
 def _give_encoder(model: keras.Model, config: CaptioningConfig) -> None:

@@ -174,7 +174,7 @@ def test_a_run_of_another_size_is_not_begun_with(image_captioning, squares, tiny
     message = image_captioning.refused(
         "train", "--data", squares, *tiny_flags, *REFINED, "--units", "16", "--pretrained", "run", "--out", "new"
     )
-    assert "has units 32 and not 16; say the same --units" in message
+    assert "has --units 32 and not 16; say the same" in message
     assert "runs/missing" in image_captioning.refused(
         "train", "--data", squares, *tiny_flags, "--pretrained", "runs/missing"
     )
