@@ -88,7 +88,7 @@ def import_late(name: str, keras_first: bool = False) -> Any:
     """
     with silent_libraries():
         if keras_first:
-            with _absent("matplotlib", "pandas", "sklearn"):
+            with _absent("matplotlib", "pandas", "scipy", "sklearn"):
                 importlib.import_module("keras")
         return importlib.import_module(name)
 
