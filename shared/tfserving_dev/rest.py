@@ -142,9 +142,8 @@ class RestInterface:
             return
         except _RefusedError as refused:
             code, status, body = Code.RESOURCE_EXHAUSTED, refused.status, error_body(str(refused))
-            if (
-                status == 408
-            ):  # the rest is not waited for; of too large a body it is, unread, or the client sees no answer
+            # The rest is not waited for; of too large a body it is, unread, or the client sees no answer.
+            if status == 408:
                 headers = {"Connection": "close"}
         except ServingError as error:
             code, status, body = error.code, error.code.http, error_body(error.message)
