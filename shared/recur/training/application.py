@@ -63,7 +63,7 @@ class Requests(Protocol):
         """How a record is printed for a person."""
 
     def warmup(self, shapes: Shapes) -> "Mapping[str, Mapping[str, np.ndarray]]":
-        """By signature one typical request, with which an export is warmed up; a signature for study needs none."""
+        """By signature one typical request, with which an export is warmed up; one for study needs none."""
 
 
 @dataclasses.dataclass(frozen=True)
