@@ -140,7 +140,8 @@ def check_answers(application: Application, run: Run, inputs: Sequence[str], fol
     json.dumps(together, allow_nan=False)
     shapes = ask_module(module).shapes
     warm = application.requests.warmup(shapes)
-    assert warm and warm.keys() <= shapes.keys(), f"the warm-up has {sorted(warm)}, the signatures are {sorted(shapes)}"
+    assert warm, "there is no warm-up request"
+    assert warm.keys() <= shapes.keys(), f"the warm-up has {sorted(warm)}, the signatures are {sorted(shapes)}"
     for given, record in zip(inputs, together, strict=True):
         alone = answered(ask_module(module), [given])[0]
         assert same_answer(alone, record), f"{given!r} is answered {alone} alone and {record} beside others"
