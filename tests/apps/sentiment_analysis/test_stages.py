@@ -30,11 +30,11 @@ def empty_cache(tmp_path, monkeypatch):
 
 
 def test_the_teacher_knows_what_train_says():
-    found = teacher_probabilities(CORPUS)
-    np.testing.assert_allclose(found.sum(axis=1), 1, rtol=1e-6)
-    assert found[0, 1] > 0.7
-    assert found[1, 0] > 0.7
-    assert abs(found[2, 0] - 0.5) < 0.1
+    data = teacher_probabilities(CORPUS)
+    np.testing.assert_allclose(data.sum(axis=1), 1, rtol=1e-6)
+    assert data[0, 1] > 0.7
+    assert data[1, 0] > 0.7
+    assert abs(data[2, 0] - 0.5) < 0.1
 
 
 def test_reviews_held_out_teach_nothing():
@@ -56,13 +56,13 @@ def test_no_reviews_need_no_teacher(assets):
 
 
 def test_a_pass_has_the_reviews_of_train_as_they_are_and_the_others_as_taught(assets):
-    found = datasets(CORPUS, assets, CONFIG)
-    assert found.steps_per_pass == 3
-    wanted = np.concatenate([labels for _, labels in found.train(0).take(3).as_numpy_iterator()])
+    data = datasets(CORPUS, assets, CONFIG)
+    assert data.steps_per_pass == 3
+    wanted = np.concatenate([labels for _, labels in data.train(0).take(3).as_numpy_iterator()])
     certain = (wanted == 0) | (wanted == 1)
     assert certain.all(axis=1).sum() == 12
     np.testing.assert_allclose(np.sort(wanted[~certain.all(axis=1), 1]), np.sort(teacher_probabilities(CORPUS)[:, 1]))
-    ((_, validation),) = found.validation.as_numpy_iterator()
+    ((_, validation),) = data.validation.as_numpy_iterator()
     np.testing.assert_array_equal(np.sort(validation, axis=0), [[0, 0], [1, 1]])
     plain = datasets(CORPUS, assets, dataclasses.replace(CONFIG, teacher="none"))
     assert plain.steps_per_pass == 2
